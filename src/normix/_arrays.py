@@ -1,0 +1,103 @@
+"""Conversion and checking of what users pass in."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, ArrayLike
+
+_warned = False
+
+
+def _warn_single_precision() -> None:
+    global _warned
+    if not _warned and not jax.config.read("jax_enable_x64"):
+        _warned = True
+        warnings.warn(
+            "normix is running in single precision; for double precision call "
+            'jax.config.update("jax_enable_x64", True) before creating arrays',
+            stacklevel=4,
+        )
+
+
+def as_float(x: ArrayLike) -> Array:
+    """``x`` as a JAX array of floating dtype."""
+    _warn_single_precision()
+    dtype = jnp.result_type(x)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        dtype = jnp.result_type(float)
+    # An explicit dtype also drops weak types, which would compile everything twice.
+    return jnp.asarray(x, dtype=dtype)
+
+
+def is_traced(*values) -> bool:
+    """Whether any value is abstract, so that it cannot be looked at."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
+
+
+def check_positive(owner: str, **values: Array) -> None:
+    """Raise ``ValueError`` where a visible parameter is not positive.
+
+    NaN passes: it is how a failed estimate is flagged under ``jit``.
+    """
+    for name, value in values.items():
+        if not is_traced(value) and np.any(np.asarray(value) <= 0):
+            raise ValueError(f"{owner}: {name} must be positive, got {value}")
+
+
+def check_option(name: str, value: object, options: tuple[str, ...]) -> None:
+    """Raise ``ValueError`` for a string that is not one of ``options``."""
+    if value not in options:
+        listed = ", ".join(repr(option) for option in options)
+        raise ValueError(f"{name} must be one of {listed}; got {value!r}")
+
+
+def as_data(X: ArrayLike, *, columns: int | None = None) -> Array:
+    """Observations as a finite ``(n, d)`` float array.
+
+    **Raises**: ``ValueError`` for another number of dimensions or columns, for no
+    rows, and for NaN or infinite entries (with their count and first row). Values
+    that are being traced are not looked at.
+    """
+    array = as_float(X)
+    if array.ndim != 2:
+        raise ValueError(
+            f"X must have shape (n, d), got {array.shape}; "
+            "a single series is X[:, None]"
+        )
+    if columns is not None and array.shape[1] != columns:
+        raise ValueError(
+            f"X must have {columns} columns as the model has, got shape {array.shape}"
+        )
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise ValueError(f"X must not be empty, got shape {array.shape}")
+    _check_finite(array)
+    return array
+
+
+def as_sample(X: ArrayLike) -> Array:
+    """Observations of one positive variable as a finite ``(n,)`` float array."""
+    array = as_float(X)
+    if array.ndim != 1 or array.shape[0] == 0:
+        raise ValueError(f"X must have shape (n,) with n >= 1, got {array.shape}")
+    _check_finite(array)
+    if not is_traced(array) and not bool((array > 0).all()):
+        row = int(jnp.argmax(array <= 0))
+        raise ValueError(f"X must be positive, got {array[row]} in row {row}")
+    return array
+
+
+def _check_finite(array: Array) -> None:
+    if is_traced(array):
+        return
+    finite = np.isfinite(np.asarray(array))
+    if not finite.all():
+        rows = np.nonzero(~finite.reshape(len(finite), -1).all(axis=1))[0]
+        raise ValueError(
+            f"X must be finite, got {int((~finite).sum())} NaN or infinite values, "
+            f"the first in row {int(rows[0])}"
+        )

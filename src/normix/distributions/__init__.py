@@ -1,0 +1,9 @@
+from normix.distributions.gamma import Gamma as Gamma
+from normix.distributions.generalized_inverse_gaussian import GIG as GIG
+from normix.distributions.generalized_inverse_gaussian import (
+    GeneralizedInverseGaussian as GeneralizedInverseGaussian,
+)
+from normix.distributions.inverse_gaussian import InverseGaussian as InverseGaussian
+from normix.distributions.multivariate_normal import (
+    MultivariateNormal as MultivariateNormal,
+)

@@ -1,0 +1,120 @@
+"""The inverse Gaussian distribution."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Self
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+
+from normix._arrays import as_float, as_sample, check_positive
+from normix.distributions._sampling import draw_inverse_gaussian
+from normix.exponential_family import ExponentialFamily, SolverOptions
+
+
+class InverseGaussian(ExponentialFamily):
+    r"""The inverse Gaussian (Wald) law.
+
+    Density :math:`\sqrt{\lambda/(2\pi x^3)}\exp(-\lambda(x-\mu)^2/(2\mu^2x))`, scalar
+    parameters ``mu > 0`` (mean) and ``lam > 0`` (shape); :math:`t(x) = (x, 1/x)`,
+    :math:`\theta = (-\lambda/(2\mu^2), -\lambda/2)`. It is
+    ``GIG(-1/2, lam/mu**2, lam)``.
+
+    **Raises**: ``ValueError`` for a parameter that is not positive.
+
+    >>> from normix import InverseGaussian
+    >>> float(InverseGaussian(mu=2.0, lam=4.0).var())
+    2.0
+    """
+
+    closed_form: ClassVar[bool] = True
+
+    mu: Float[Array, ""] = eqx.field(converter=as_float)
+    lam: Float[Array, ""] = eqx.field(converter=as_float)
+
+    def __check_init__(self):
+        check_positive("InverseGaussian", mu=self.mu, lam=self.lam)
+
+    @staticmethod
+    def _log_partition_from_theta(theta, backend="jax"):
+        # -λ/μ - log(λ)/2, with sqrt(ab) = λ/μ
+        root = jnp.sqrt(-2 * theta[0]) * jnp.sqrt(-2 * theta[1])
+        return -root - 0.5 * jnp.log(-2 * theta[1])
+
+    def natural_params(self) -> Float[Array, " 2"]:
+        return jnp.stack([-0.5 * self.lam / self.mu / self.mu, -0.5 * self.lam])
+
+    @staticmethod
+    def sufficient_statistics(x: ArrayLike) -> Float[Array, " 2"]:
+        x = as_float(x)
+        return jnp.stack([x, 1 / x])
+
+    @staticmethod
+    def log_base_measure(x: ArrayLike) -> Float[Array, ""]:
+        x = as_float(x)
+        inside = x > 0
+        log_x = jnp.log(jnp.where(inside, x, 1.0))
+        return jnp.where(inside, -0.5 * math.log(2 * math.pi) - 1.5 * log_x, -jnp.inf)
+
+    @classmethod
+    def from_natural(cls, theta: ArrayLike) -> Self:
+        theta = as_float(theta)
+        return cls(mu=jnp.sqrt(theta[1] / theta[0]), lam=-2 * theta[1])
+
+    @classmethod
+    def _from_eta(cls, eta, theta0, options: SolverOptions) -> Self:
+        # E[1/X] = 1/μ + 1/λ (Tweedie, Ann. Math. Stat. 28, 1957)
+        excess = eta[1] - 1 / eta[0]
+        return cls(mu=eta[0], lam=jnp.where(excess > 0, 1 / excess, jnp.nan))
+
+    @classmethod
+    def _violation(cls, eta):
+        return ~((eta[0] > 0) & (eta[0] * eta[1] > 1)), "E[X] E[1/X] > 1"
+
+    @classmethod
+    def _check_sample(cls, X):
+        return as_sample(X)
+
+    @classmethod
+    def closest_to_mixing(
+        cls, E_log_Y: Array, E_inv_Y: Array, E_Y: Array, options: SolverOptions
+    ) -> Self:
+        """The member of maximum likelihood for given GIG expectations."""
+        return cls._from_eta(jnp.stack([E_Y, E_inv_Y]), None, options)
+
+    @classmethod
+    def with_unit_mean(cls, spread: Array) -> Self:
+        """Mean 1 and variance ``spread``."""
+        return cls(mu=jnp.ones_like(spread), lam=1 / spread)
+
+    def gig_params(self) -> tuple[Array, Array, Array]:
+        """``(p, a, b)`` of the same law as a GIG."""
+        p = jnp.full_like(self.lam, -0.5)
+        return p, self.lam / self.mu / self.mu, self.lam
+
+    def scaled(self, s: ArrayLike) -> Self:
+        """The law of ``s`` times the variable, ``s > 0``."""
+        return type(self)(mu=s * self.mu, lam=s * self.lam)
+
+    def cumulants(self) -> tuple[Array, Array, Array, Array]:
+        """The first four cumulants."""
+        mu, ratio = self.mu, self.mu / self.lam
+        second = mu * mu * ratio
+        third = 3 * second * mu * ratio
+        return mu, second, third, 5 * third * mu * ratio
+
+    def mean(self) -> Float[Array, ""]:
+        return self.mu
+
+    def var(self) -> Float[Array, ""]:
+        """The variance."""
+        return self.mu**3 / self.lam
+
+    def std(self) -> Float[Array, ""]:
+        """The standard deviation."""
+        return jnp.sqrt(self.var())
+
+    def _draw(self, key: PRNGKeyArray, n: int):
+        return draw_inverse_gaussian(key, self.mu, self.lam, n)

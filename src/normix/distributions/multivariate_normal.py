@@ -1,0 +1,154 @@
+"""The multivariate normal distribution."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import cho_solve, solve_triangular
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+
+from normix._arrays import as_data, as_float, is_traced
+from normix.exponential_family import ExponentialFamily, SolverOptions
+
+
+class MultivariateNormal(ExponentialFamily):
+    r"""The normal law on :math:`R^d` with mean ``mu`` and covariance ``L L^T``.
+
+    ``mu`` has shape ``(d,)`` and ``L_Sigma``, lower triangular with a positive
+    diagonal, shape ``(d, d)``; :math:`t(x) = (x, \mathrm{vec}\,xx^\top)` (row-major),
+    :math:`\theta = (\Sigma^{-1}\mu, -\tfrac12\mathrm{vec}\,\Sigma^{-1})`.
+
+    **Raises**: ``ValueError`` for shapes that do not fit.
+
+    >>> import jax.numpy as jnp
+    >>> from normix import MultivariateNormal
+    >>> normal = MultivariateNormal.from_classical(mu=jnp.zeros(2), sigma=jnp.eye(2))
+    >>> round(float(normal.log_prob(jnp.zeros(2))), 6)  # -log(2 pi)
+    -1.837877
+    """
+
+    mu: Float[Array, " d"] = eqx.field(converter=as_float)
+    L_Sigma: Float[Array, "d d"] = eqx.field(converter=as_float)
+
+    def __check_init__(self):
+        d = self.mu.shape[-1:]
+        if self.mu.ndim < 1 or self.L_Sigma.shape[-2:] != d + d:
+            raise ValueError(
+                "MultivariateNormal: mu (d,) and L_Sigma (d, d) expected, got "
+                f"{self.mu.shape} and {self.L_Sigma.shape}"
+            )
+
+    @classmethod
+    def from_classical(cls, mu: ArrayLike, sigma: ArrayLike) -> Self:
+        """From the mean ``(d,)`` and the covariance ``(d, d)``.
+
+        **Raises**: ``ValueError`` for a covariance that is not symmetric positive
+        definite.
+        """
+        return cls(mu=mu, L_Sigma=cholesky(sigma, name="sigma"))
+
+    @staticmethod
+    def _log_partition_from_theta(theta, backend="jax"):
+        h, precision = _split(theta)
+        root = jnp.linalg.cholesky(-2 * precision)
+        y = solve_triangular(root, h, lower=True)
+        return 0.5 * jnp.dot(y, y) - jnp.log(jnp.diagonal(root)).sum()
+
+    def natural_params(self) -> Float[Array, " k"]:
+        precision = cho_solve(
+            (self.L_Sigma, True), jnp.eye(self.d, dtype=self.mu.dtype)
+        )
+        h = cho_solve((self.L_Sigma, True), self.mu)
+        return jnp.concatenate([h, -0.5 * precision.ravel()])
+
+    @staticmethod
+    def sufficient_statistics(x: ArrayLike) -> Float[Array, " k"]:
+        x = as_float(x)
+        return jnp.concatenate([x, jnp.outer(x, x).ravel()])
+
+    @staticmethod
+    def log_base_measure(x: ArrayLike) -> Float[Array, ""]:
+        x = as_float(x)
+        return jnp.asarray(-0.5 * x.shape[-1] * math.log(2 * math.pi), x.dtype)
+
+    @classmethod
+    def from_natural(cls, theta: ArrayLike) -> Self:
+        h, precision = _split(as_float(theta))
+        root = jnp.linalg.cholesky(-2 * precision)
+        sigma = cho_solve((root, True), jnp.eye(h.shape[0], dtype=h.dtype))
+        return cls(mu=sigma @ h, L_Sigma=jnp.linalg.cholesky(sigma))
+
+    @classmethod
+    def _from_eta(cls, eta, theta0, options: SolverOptions) -> Self:
+        mu, second = _split(eta)
+        return cls(mu=mu, L_Sigma=jnp.linalg.cholesky(second - jnp.outer(mu, mu)))
+
+    @classmethod
+    def _violation(cls, eta):
+        mu, second = _split(eta)
+        values = jnp.linalg.eigvalsh(second - jnp.outer(mu, mu))
+        return ~(values > 0).all(), "E[xx'] - E[x]E[x]' positive definite"
+
+    @classmethod
+    def _check_sample(cls, X):
+        return as_data(X)
+
+    @property
+    def d(self) -> int:
+        """The number of dimensions."""
+        return self.mu.shape[-1]
+
+    def sigma(self) -> Float[Array, "d d"]:
+        """The covariance matrix."""
+        return self.L_Sigma @ self.L_Sigma.T
+
+    def cov(self) -> Float[Array, "d d"]:
+        """The covariance matrix."""
+        return self.sigma()
+
+    def mean(self) -> Float[Array, " d"]:
+        return self.mu
+
+    def var(self) -> Float[Array, " d"]:
+        """The variances of the components."""
+        return (self.L_Sigma**2).sum(axis=1)
+
+    def std(self) -> Float[Array, " d"]:
+        """The standard deviations of the components."""
+        return jnp.sqrt(self.var())
+
+    def _draw(self, key: PRNGKeyArray, n: int):
+        noise = jax.random.normal(key, (n, self.d), self.mu.dtype)
+        return self.mu + noise @ self.L_Sigma.T
+
+
+def _split(theta: Array) -> tuple[Array, Array]:
+    """A vector and a symmetric matrix from ``(d + d*d,)``."""
+    d = (math.isqrt(1 + 4 * theta.shape[0]) - 1) // 2
+    matrix = theta[d:].reshape(d, d)
+    return theta[:d], 0.5 * (matrix + matrix.T)
+
+
+def cholesky(sigma: ArrayLike, *, name: str) -> Float[Array, "d d"]:
+    """The lower Cholesky factor; ``ValueError`` where there visibly is none."""
+    matrix = as_float(sigma)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} must have shape (d, d), got {matrix.shape}")
+    if not is_traced(matrix):
+        host = np.asarray(matrix)
+        tolerance = 1e-6 * np.abs(host).max(initial=0.0)
+        if not np.isfinite(host).all() or np.abs(host - host.T).max() > tolerance:
+            raise ValueError(f"{name} must be symmetric and finite, got\n{host}")
+    root = jnp.linalg.cholesky(matrix)
+    if not is_traced(root) and not bool(jnp.isfinite(root).all()):
+        smallest = float(np.linalg.eigvalsh(np.asarray(matrix)).min())
+        raise ValueError(
+            f"{name} must be positive definite, its smallest eigenvalue is "
+            f"{smallest:.3g}"
+        )
+    return root

@@ -1,0 +1,33 @@
+"""Gauges: which of the equivalent splits of scale between Σ and Y a fit keeps."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from normix.mixtures.marginal import MarginalMixture
+
+REGULARIZATIONS = ("none", "det_sigma_one", "det_sigma_x", "a_eq_b")
+
+
+def gauge_scale(
+    model: MarginalMixture,
+    regularization: Int[Array, ""],
+    log_det: Float[Array, ""],
+) -> Float[Array, ""]:
+    """The ``s`` of ``Y -> sY`` that leads to the chosen gauge.
+
+    ``regularization`` indexes :data:`REGULARIZATIONS`: a number, so that one compiled
+    fit serves all of them. ``log_det`` is the target of "det_sigma_x".
+    """
+    _, a, b = model.joint.subordinator.gig_params()
+    excess = model.log_det_sigma() / model.d
+    log_s = jnp.stack(
+        [
+            jnp.zeros_like(excess),
+            excess,
+            excess - log_det / model.d,
+            0.5 * (jnp.log(a) - jnp.log(b)),
+        ]
+    )
+    return jnp.exp(log_s[regularization])

@@ -1,0 +1,64 @@
+"""What a fit prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from normix.fitting.em.result import EMResult
+
+if TYPE_CHECKING:
+    from normix.fitting.em.batch import BatchEMFitter
+    from normix.fitting.em.loop import State
+
+_RULE = "=" * 60
+
+
+class Report:
+    """Prints a header, rows and a closing line, as far as ``verbose`` asks for them."""
+
+    def __init__(self, verbose: int):
+        self.verbose = verbose
+
+    @property
+    def every_iteration(self) -> bool:
+        """Whether each iteration is to be reported."""
+        return self.verbose >= 2
+
+    def header(self, family: str, fitter: BatchEMFitter) -> None:
+        if self.verbose < 1:
+            return
+        lines = {
+            "Algorithm": fitter.algorithm.upper(),
+            "Loop": "compiled",
+            "E-step": fitter.e_step_backend,
+            "M-step": f"{fitter.m_step_backend} / {fitter.m_step_method}",
+            "Regularize": fitter.regularization,
+            "Tolerance": f"{fitter.tol:.1e}",
+            "Max iters": fitter.max_iter,
+        }
+        print(_RULE, f"EM Fitting: {family}", _RULE, sep="\n")
+        for name, value in lines.items():
+            print(f"{name:<10} : {value}")
+        if self.every_iteration:
+            print(f"{'iteration':>9}  {'mean log-lik':>15}  {'change':>10}")
+
+    def row(self, state: State) -> None:
+        k = int(state.n_iter)
+        if not self.every_iteration or k < 1 or bool(state.diverged):
+            return
+        change = float(state.param_changes[k - 1])
+        print(f"{k:>9}  {float(state.log_likelihood):>15.8f}  {change:>10.3e}")
+
+    def closing(self, result: EMResult) -> None:
+        if self.verbose < 1:
+            return
+        if result.interrupted:
+            outcome = "Interrupted after"
+        elif result.diverged:
+            outcome = "Diverged after"
+        else:
+            outcome = "Converged after" if result.converged else "Not converged after"
+        print(
+            f"{outcome} {result.n_iter} iterations ({result.elapsed_time:.2f}s), "
+            f"final LL={result.log_likelihood:.6f}"
+        )

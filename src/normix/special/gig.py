@@ -1,0 +1,294 @@
+r"""Cumulants of the generalized inverse Gaussian law in its GIG coordinates.
+
+``GIG(p, a, b)`` has density proportional to ``y^{p-1} exp(-(a y + b/y)/2)``. Its
+log-partition ``psi(p, a, b)`` generates the joint cumulants of
+``(log Y, 1/Y, Y)``: differentiating in ``p`` once adds a ``log Y``, in ``b`` a
+``1/Y`` and in ``a`` a ``Y``, the last two with a factor ``-1/2``. One function
+therefore gives the log-partition, the expectation parameters, the Fisher information
+and everything above, each computed from positive sums or a convergent series, never by
+differencing the one below.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, ArrayLike, Float
+
+from normix.special._cumulants import (
+    Index,
+    cumulants_from_moments,
+    directional,
+    multi_indices,
+)
+from normix.special._gig_host import gig_moments_host
+from normix.special._quadrature import moments, tilt
+from normix.special._series import log_kv_series
+from normix.special.bessel import as_floats, in_series_domain
+
+Real = Float[Array, "..."]
+
+# exp(±t) needs longer tails than log K alone: drop e^{-46} ~ 1e-20.
+_PAIRS = 40
+_DROP = 46.0
+_SERIES_MAX = 7
+
+
+def _by_quadrature(order: int, scaled: bool, p, a, z) -> dict[Index, Array]:
+    at = tilt(p, z, drop=_DROP)
+
+    def log_y(u, c, s):
+        return jnp.zeros_like(u), u
+
+    def inv_y(u, c, s):
+        return c, -s
+
+    def y(u, c, s):
+        return c, s
+
+    total, means = moments(at, (log_y, inv_y, y), order, pairs=_PAIRS)
+    unit = (at.omega + p) / a  # the mode of log Y, exponentiated
+    location = jnp.log(unit)
+    peak = p * location - (p * (p / (at.omega + z)) if scaled else at.omega)
+    out = {(0, 0, 0): peak + jnp.log(total)}
+    for (i, j, k), value in cumulants_from_moments(means).items():
+        if i + j + k == 1:
+            value = location + value if i else 1 + value
+        for _ in range(j):
+            value = value / unit
+        for _ in range(k):
+            value = value * unit
+        out[i, j, k] = value
+    return out
+
+
+def _reduced_log_k(q, log_z):
+    """``log(2 K_q(z) (z/2)^q)`` for any real ``q``."""
+    order = jnp.where(q < 0, -q, q)
+    value = log_kv_series(order, log_z, max_order=_SERIES_MAX + 2, reduced=True)
+    return jnp.where(q < 0, value + 2 * q * (log_z - jnp.log(2.0)), value)
+
+
+def _derivative(f, order: int):
+    """The derivative of the given order, by nested forward differentiation."""
+    for _ in range(order):
+        f = partial(_slope, f)
+    return f
+
+
+def _slope(f, q):
+    return jax.jvp(f, (q,), (jnp.ones_like(q),))[1]
+
+
+def _by_series(order: int, scaled: bool, p, a, z) -> dict[Index, Array]:
+    """Small ``z``, or its limit 0: moments are ratios of Bessel functions."""
+    limit = z == 0
+    # Far beyond the reach of exp, and still finite: the limit of every term.
+    log_z = jnp.where(limit, -1e30, jnp.log(jnp.where(limit, 1.0, z)))
+    log_unit = jnp.log(2 / a)
+    h = partial(_reduced_log_k, log_z=log_z[None])
+    # tables[j][m] is the m-th derivative at p + j, for |j| <= order - m. Neighbouring
+    # orders share an array: one graph for each m to compile, instead of many.
+    tables: dict[int, list[Array]] = {j: [] for j in range(-order, order + 1)}
+    for m in range(order + 1):
+        shifts = range(m - order, order - m + 1)
+        steps = jnp.asarray(shifts, p.dtype).reshape((-1,) + (1,) * p.ndim)
+        rows = _derivative(h, m)(p + steps)
+        for j, row in zip(shifts, rows, strict=True):
+            tables[j].append(row)
+    psi = tables[0][0] + p * log_unit
+    if scaled:
+        psi = psi + z
+    out = {(0, 0, 0): psi}
+    if order == 0:
+        return out
+
+    # Moments of (log Y - E log Y, (1/Y)/E[1/Y], Y/E[Y]).
+    centre = tables[0][1]
+    down, up = (tables[j][0] - tables[0][0] for j in (-1, 1))
+    means: dict[Index, Array] = {}
+    for i, j, k in multi_indices(3, order):
+        net = k - j
+        table = tables[net]
+        log_ratio = table[0] - tables[0][0] - j * down - k * up
+        # E[(log Y - centre)^i] under the law tilted by y^net, from its cumulants.
+        cumulants = [t - (centre if m == 0 else 0) for m, t in enumerate(table[1:])]
+        means[i, j, k] = jnp.exp(log_ratio) * _moment(cumulants, i)
+    higher = cumulants_from_moments(means)
+    mean_down, mean_up = jnp.exp(down - log_unit), jnp.exp(up + log_unit)
+    for i, j, k in multi_indices(3, order)[1:]:
+        value = higher[i, j, k]
+        for _ in range(j):
+            value = value * mean_down
+        for _ in range(k):
+            value = value * mean_up
+        if i + j + k == 1:
+            value = centre + log_unit if i else mean_down if j else mean_up
+        if j:  # moments of 1/Y that the Gamma limit lacks
+            lacking = limit & (p <= j)
+            value = jnp.where(lacking, (-1.0) ** (i + k) * jnp.inf, value)
+        out[i, j, k] = value
+    return out
+
+
+def _moment(cumulants: list[Array], order: int):
+    """The raw moment of the given order from the cumulants 1, 2, … of one variable."""
+    moments_ = [jnp.ones_like(cumulants[0]) if cumulants else 1.0]
+    for n in range(1, order + 1):
+        total, ways = 0.0, 1
+        for m in range(n):  # ways = C(n - 1, m)
+            total = total + ways * cumulants[m] * moments_[n - 1 - m]
+            ways = ways * (n - 1 - m) // (m + 1)
+        moments_.append(total)
+    return moments_[order]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def gig_cumulants(
+    order: int, scaled: bool, p: Real, a: Real, b: Real
+) -> dict[Index, Real]:
+    r"""All joint cumulants of ``(log Y, 1/Y, Y)`` up to total degree ``order``.
+
+    **Shapes**: ``p``, ``a``, ``b`` of one shape and dtype; so is every value. The key
+    ``(0, 0, 0)`` holds the log-partition :math:`\psi = \log 2 + \frac p2\log\frac ba
+    + \log K_p(\sqrt{ab})`, plus ``sqrt(ab)`` if ``scaled``.
+
+    ``b = 0`` (with ``p > 0``) gives the Gamma limit and ``a = 0`` (with ``p < 0``) the
+    inverse Gamma limit; moments that do not exist there are infinite. Parameters
+    outside the domain give an infinite or NaN log-partition.
+    """
+    negative = p < 0
+    q = jnp.where(negative, -p, p)
+    rate = jnp.where(negative, b, a)  # of the side on which log Y = O(1) as z -> 0
+    z = jnp.sqrt(a) * jnp.sqrt(b)
+    limit = z < jnp.finfo(z.dtype).tiny
+    series = in_series_domain(q, z)
+    rate = jnp.where(rate > 0, rate, jnp.nan)
+
+    quad = _by_quadrature(
+        order, scaled, jnp.where(series, 1.0, q), rate, jnp.where(series, 1.0, z)
+    )
+    small = _by_series(
+        order,
+        scaled,
+        jnp.where(series, q, 1.0),
+        rate,
+        jnp.where(series, jnp.where(limit, 0.0, z), 0.5),
+    )
+    small, quad = lax.optimization_barrier((small, quad))
+    merged = {k: jnp.where(series, small[k], quad[k]) for k in quad}
+    out = {}
+    for i, j, k in multi_indices(3, order):
+        # Y -> 1/Y for negative orders; psi is unchanged by the swap.
+        out[i, j, k] = jnp.where(negative, (-1) ** i * merged[i, k, j], merged[i, j, k])
+    improper = (rate != rate) | (limit & (q == 0))
+    psi = out[0, 0, 0]
+    valid = (a >= 0) & (b >= 0)
+    out[0, 0, 0] = jnp.where(valid, jnp.where(improper, jnp.inf, psi), jnp.nan)
+    return out
+
+
+def _gig_cumulants_jvp(order, scaled, primals, tangents):
+    p, a, b = primals
+    dp, da, db = tangents
+    full = gig_cumulants(order + 1, scaled, p, a, b)
+    values = {k: full[k] for k in multi_indices(3, order)}
+
+    def times(factor, tangent):
+        return tangent if isinstance(tangent, SymbolicZero) else factor * tangent
+
+    # (log Y, 1/Y, Y) pair with (p, -b/2, -a/2) in the density.
+    along = (dp, times(-0.5, db), times(-0.5, da))
+    slopes = {k: directional(full, k, along) for k in values}
+    if scaled:
+        root = jnp.sqrt(b / a)
+        for factor, tangent in ((0.5 * root, da), (0.5 / root, db)):
+            if not isinstance(tangent, SymbolicZero):
+                slopes[0, 0, 0] += factor * tangent
+    return values, slopes
+
+
+gig_cumulants.defjvp(_gig_cumulants_jvp, symbolic_zeros=True)
+
+
+def gig_means(
+    p: ArrayLike, a: ArrayLike, b: ArrayLike, *, backend: str = "jax"
+) -> tuple[Real, Real, Real]:
+    """``E[log Y]``, ``E[1/Y]`` and ``E[Y]``; parameters broadcast.
+
+    ``backend="cpu"`` takes them from :func:`scipy.special.kve` (``a, b > 0``).
+    """
+    p, a, b = as_floats(p, a, b)
+    if backend == "cpu":
+        return _host(p, a, b)[1:]
+    k = gig_cumulants(1, False, p, a, b)
+    return k[1, 0, 0], k[0, 1, 0], k[0, 0, 1]
+
+
+def _host_values(p, a, b):
+    z = np.sqrt(a) * np.sqrt(b)
+    log_scale = 0.5 * (np.log(b) - np.log(a))
+    log_kve, log_mean, down, up = gig_moments_host(p, z)
+    psi = np.log(2) + p * log_scale + log_kve
+    values = (psi, log_scale + log_mean, down * np.exp(-log_scale))
+    values += (up * np.exp(log_scale),)
+    return tuple(np.asarray(v, z.dtype) for v in values)
+
+
+@jax.custom_jvp
+def _host(p, a, b):
+    """Scaled log-partition and means by SciPy; the kernel gives derivatives."""
+    shape = jax.ShapeDtypeStruct(p.shape, p.dtype)
+    return jax.pure_callback(
+        lambda *x: _host_values(*map(np.asarray, x)),
+        (shape,) * 4,
+        p,
+        a,
+        b,
+        vmap_method="expand_dims",
+    )
+
+
+@_host.defjvp
+def _host_jvp(primals, tangents):
+    def kernel(p, a, b):
+        return gig_log_partition_scaled(p, a, b), *gig_means(p, a, b)
+
+    return _host(*primals), jax.jvp(kernel, primals, tangents)[1]
+
+
+def gig_means_cpu(
+    posterior: tuple[Real, Real, Real], prior: tuple[Real, Real, Real]
+) -> tuple[Real, Real, Real, Real]:
+    """:func:`normix.special.gig_shared.gig_means_shared` by SciPy's ``kve``.
+
+    Works under ``jit`` through a callback; ``a, b > 0``.
+    """
+    p, a, b = posterior
+    pairs = zip((p, a), prior[:2], strict=True)
+    lanes = [jnp.append(jnp.full_like(b, x), y) for x, y in pairs]
+    psi, log_y, inv_y, y = _host(lanes[0], lanes[1], jnp.append(b, prior[2]))
+    return psi[:-1] - psi[-1], log_y[:-1], inv_y[:-1], y[:-1]
+
+
+def gig_log_partition(
+    p: ArrayLike, a: ArrayLike, b: ArrayLike, *, backend: str = "jax"
+) -> Real:
+    """The log-partition ``psi(p, a, b)``; see :func:`gig_cumulants`."""
+    p, a, b = as_floats(p, a, b)
+    if backend == "cpu":
+        return _host(p, a, b)[0] - jnp.sqrt(a) * jnp.sqrt(b)
+    return gig_cumulants(0, False, p, a, b)[0, 0, 0]
+
+
+def gig_log_partition_scaled(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> Real:
+    """``psi(p, a, b) + sqrt(ab)``, which stays moderate as ``ab`` grows.
+
+    Differences of log-partitions (a mixture's log-density) are taken between these.
+    """
+    return gig_cumulants(0, True, *as_floats(p, a, b))[0, 0, 0]

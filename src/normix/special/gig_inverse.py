@@ -1,0 +1,290 @@
+r"""From ``E[log Y], E[1/Y], E[Y]`` back to ``GIG(p, a, b)``: a total inverse.
+
+Scale drops out. With ``r = log(E[Y] E[1/Y]) > 0`` and
+``c = E[log Y] - log(E[Y]/E[1/Y])/2`` there are two equations left, for ``p`` and
+``log z``, ``z = sqrt(ab)``. Every GIG law has ``|c| < c*(r)``; at ``c = c*`` lies the
+Gamma family (``b = 0``), at ``c = -c*`` the inverse Gamma family (``a = 0``), and
+beyond them the maximum of the likelihood is on that boundary.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from normix.special._gig_host import gig_moments_host
+from normix.special.gamma import inverse_log_minus_digamma, log_minus_digamma
+from normix.special.gig import gig_cumulants
+
+# c*(r) about r = 0, in x = 1 - exp(-r).
+_BOUNDARY = (1 / 6, 1 / 6, 1 / 8 + 1 / 120, 1 / 10, 1 / 12 - 1 / 252, 1 / 14)
+_BOUNDARY += (1 / 16 + 1 / 240, 1 / 18)
+
+
+def boundary(r: Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""``c*(r) = digamma(α) - log(α(α - 1))/2`` with ``α = 1/(1 - exp(-r))``."""
+    x = -jnp.expm1(-r)
+    small = x < 0.03
+    total = jnp.zeros_like(x)
+    for k in reversed(_BOUNDARY):
+        total = (total + k) * x
+    x_safe = jnp.where(small, 0.5, x)
+    return jnp.where(small, total * x, 0.5 * r - log_minus_digamma(1 / x_safe))
+
+
+def _start(r, kappa):
+    """Rational approximations to the solution, fitted over the whole domain."""
+    alpha = -1 / jnp.expm1(-r)
+    m = (1 + r * (0.46483095 + r * (0.34617539 + r * 0.0073863))) / (
+        1 + r * (1.34847737 + r * 0.04553445)
+    )
+    v = kappa / (m - (m - 1) * jnp.abs(kappa) ** 3)
+    v = jnp.clip(v, 0.0, 1 - 1e-12)
+    bend = jnp.maximum(r - 0.0323594 * r * r, 1e-3 * r + 1e-9)
+    depth = 0.15285183 * r * r / (1 + 0.1663813 * r) * v * v
+    depth = jnp.minimum(600.0, depth / (1 - v + 0.18701132 / bend))
+    log_z = 0.5 * jnp.log1p(-v * v) + jnp.log(alpha) - r / 2 - jnp.log1p(r / 2) - depth
+    return jnp.arctanh(v), log_z
+
+
+def _reduced_moments(p, log_z):
+    """``r``, ``c``, ``log(E e^t / E e^{-t})`` and the Jacobian of ``(r, c)``."""
+    z = jnp.exp(log_z)
+    k = gig_cumulants(2, False, p, z, z)
+    up, down = k[0, 0, 1], k[0, 1, 0]
+    k_up, k_down = k[1, 0, 1] / up, k[1, 1, 0] / down
+    r = jnp.log(up) + jnp.log(down)
+    tilt = jnp.log(up) - jnp.log(down)
+    c = k[1, 0, 0] - 0.5 * tilt
+    # d/dlog z by the covariance with -z cosh t.
+    l_up = -0.5 * z * (k[0, 0, 2] + k[0, 1, 1]) / up
+    l_down = -0.5 * z * (k[0, 1, 1] + k[0, 2, 0]) / down
+    l_t = -0.5 * z * (k[1, 0, 1] + k[1, 1, 0])
+    jacobian = (
+        (k_up + k_down, l_up + l_down),
+        (k[2, 0, 0] - 0.5 * (k_up - k_down), l_t - 0.5 * (l_up - l_down)),
+    )
+    return r, c, tilt, jacobian
+
+
+def _newton(r0, c0, maxiter: int):
+    """``(p, log z)`` for targets ``r0 > 0``, ``0 <= c0 < c*(r0)``."""
+    alpha0 = -1 / jnp.expm1(-r0)
+    kappa = c0 / boundary(r0)
+    s, log_z = _start(r0, kappa)
+
+    def residual(r, c, p):
+        # log((α(r) - max(p, 1)) / (α(r0) - max(p, 1))), with α - 1 = 1/(e^r - 1)
+        excess = jnp.maximum(p - 1, 0.0)
+        first = jnp.log((1 / jnp.expm1(r) - excess) / (1 / jnp.expm1(r0) - excess))
+        return first, jnp.arctanh(c / boundary(r)) - jnp.arctanh(kappa)
+
+    def evaluate(s, log_z):
+        p = alpha0 * jnp.tanh(s)
+        r, c, tilt, jacobian = _reduced_moments(p, log_z)
+        miss = jnp.maximum(
+            jnp.abs(r - r0) / jnp.maximum(r0, 0.02) / 1e-13,
+            jnp.abs(c - c0) / jnp.maximum(1.0, jnp.abs(c0)) / 1e-14,
+        )
+        return p, r, c, tilt, jacobian, jnp.where(jnp.isnan(miss), jnp.inf, miss)
+
+    def step(state):
+        k, s, log_z, best, best_miss, stalled, _ = state
+        p, r, c, tilt, ((r_p, r_l), (c_p, c_l)), miss = evaluate(s, log_z)
+        better = miss < best_miss
+        best = jnp.where(better, jnp.stack([p, log_z, tilt]), best)
+        stalled = jnp.where(better, 0, stalled + 1)
+        best_miss = jnp.minimum(miss, best_miss)
+
+        def along(dr, dc, dp):
+            return jax.jvp(residual, (r, c, p), (dr, dc, dp))[1]
+
+        p_s = alpha0 / jnp.cosh(s) ** 2
+        g = residual(r, c, p)
+        a, b = along(r_p * p_s, c_p * p_s, p_s), along(r_l, c_l, jnp.zeros_like(p))
+        det = a[0] * b[1] - b[0] * a[1]
+        ds = -(g[0] * b[1] - b[0] * g[1]) / det
+        dl = -(a[0] * g[1] - g[0] * a[1]) / det
+        cap = 2 + 0.3 * jnp.abs(log_z)
+        ok = jnp.isfinite(ds) & jnp.isfinite(dl)
+        ds, dl = jnp.where(ok, ds, 0.0), jnp.where(ok, dl, 0.0)
+        s = s + jnp.clip(ds, -1.0, 1.0)
+        log_z = log_z + jnp.clip(dl, -cap, cap)
+        return k + 1, s, log_z, best, best_miss, stalled, ok
+
+    def running(state):
+        k, _, _, _, best_miss, stalled, ok = state
+        return (k < maxiter) & (best_miss > 1) & (stalled < 3) & ok
+
+    zero = jnp.zeros((), jnp.result_type(int))
+    best = jnp.stack([alpha0 * jnp.tanh(s), log_z, jnp.zeros_like(s)])
+    start = (zero, s, log_z, best, jnp.inf * jnp.ones_like(s), zero, jnp.array(True))
+    return lax.while_loop(running, step, start)[3]
+
+
+def _objective(x, targets):
+    """Negative log-likelihood in ``(p, log z, log s)``, ``s = sqrt(b/a)``."""
+    (r, c), (p, log_z, log_s) = targets, x
+    z = jnp.exp(log_z)
+    psi = gig_cumulants(0, True, p, z, z)[0, 0, 0] + p * log_s
+    # z (e^{r/2} cosh(log s) - 1), with sqrt(ab) taken out of both terms
+    quadratic = jnp.expm1(r / 2) + jnp.exp(r / 2) * (jnp.cosh(log_s) - 1)
+    return psi + z * quadratic - p * c
+
+
+def _quasi_newton(r0, c0, start, maxiter: int, tol: float, limited: bool):
+    import optimistix as optx  # here, for a quick import of normix
+
+    solver = optx.LBFGS(tol, tol) if limited else optx.BFGS(tol, tol)
+    found = optx.minimise(
+        _objective,
+        solver,
+        jnp.stack([*start, jnp.zeros_like(r0)]),
+        (r0, c0),
+        max_steps=maxiter,
+        throw=False,
+    )
+    return found.value
+
+
+def _host_solve(r0, c0, limit, p0, log_z0, *, method: str, maxiter: int, tol: float):
+    """The same law by SciPy, with ``kve`` in place of the kernel."""
+    from scipy import optimize  # here, for a quick import of normix
+
+    r0, c0, limit = float(r0), float(c0), float(limit)
+
+    def value_and_slope(x):
+        p, log_z, log_s = (float(v) for v in x)
+        z = np.exp(log_z)
+        log_kve, log_mean, down, up = gig_moments_host(p, z)
+        grow, spread = np.exp(r0 / 2), np.cosh(log_s)
+        value = (
+            log_kve + p * log_s - p * c0 + z * (np.expm1(r0 / 2) + grow * (spread - 1))
+        )
+        slope = (
+            log_s + log_mean - c0,
+            z * (grow * spread - 0.5 * (up + down)),
+            p + z * grow * np.sinh(log_s),
+        )
+        return float(value), np.array(slope, float)
+
+    x0 = np.array([p0, log_z0, 0.0], float)
+    if method == "newton":
+        # Scale eliminated, the square system (r, c); damped where a step overshoots.
+        def misfit(x):
+            _, log_mean, down, up = gig_moments_host(x[0], np.exp(x[1]))
+            r = np.log(up) + np.log(down)
+            c = log_mean - 0.5 * (np.log(up) - np.log(down))
+            return np.array([r / r0 - 1, (c - c0) / limit], float)
+
+        found = optimize.least_squares(
+            misfit, x0[:2], method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15
+        )
+        return np.append(found.x, 0.0)
+    found = optimize.minimize(
+        value_and_slope,
+        x0,
+        jac=True,
+        method="L-BFGS-B" if method == "lbfgs" else "BFGS",
+        options={"maxiter": 10 * maxiter, "gtol": tol * 1e-2}
+        | ({"ftol": 1e-16} if method == "lbfgs" else {}),
+    )
+    return np.asarray(found.x)
+
+
+def _interior(r, c, start, options):
+    """``(p, log z)`` for ``0 <= c < c*(r)`` by the chosen backend and method."""
+    backend, method, maxiter, tol = options
+    if backend == "jax" and method == "newton":
+        p, log_z, tilt = _newton(r, c, maxiter)
+        return p, log_z, tilt
+    if backend == "jax":
+        found = _quasi_newton(r, c, start, 10 * maxiter, tol, method == "lbfgs")
+    else:
+        found = jax.pure_callback(
+            partial(_host_solve, method=method, maxiter=maxiter, tol=tol),
+            jax.ShapeDtypeStruct((3,), r.dtype),
+            r,
+            c,
+            boundary(r),
+            *start,
+            vmap_method="sequential",
+        ).astype(r.dtype)
+    p, log_z, _ = found
+    z = jnp.exp(log_z)
+    k = gig_cumulants(1, False, p, z, z)
+    return p, log_z, jnp.log(k[0, 0, 1]) - jnp.log(k[0, 1, 0])
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def gig_from_expectation(
+    eta: Float[Array, " 3"], options: tuple[str, str, int, float]
+) -> Float[Array, " 3"]:
+    """``(p, a, b)`` of the GIG law closest to expectations of ``(log Y, 1/Y, Y)``.
+
+    ``options`` is ``(backend, method, maxiter, tol)``. On or beyond the boundary of
+    the attainable set the result is the Gamma (``b = 0``) or inverse Gamma
+    (``a = 0``) law of maximum likelihood. NaN where ``E[Y] E[1/Y] < 1`` or where
+    ``E[log Y]`` exceeds ``log E[Y]`` or falls below ``-log E[1/Y]`` (Jensen).
+    """
+    e_log, e_inv, e_y = eta
+    r = jnp.log(e_y) + jnp.log(e_inv)
+    c_signed = e_log - 0.5 * (jnp.log(e_y) - jnp.log(e_inv))
+    negative = c_signed < 0
+    c = jnp.abs(c_signed)
+    attainable = (r > 0) & (c < r / 2)
+    limit = boundary(jnp.where(attainable, r, 1.0))
+    narrow = attainable & (r < 2.5e-7)
+    at_edge = attainable & ~narrow & (limit - c <= 1e-13 * jnp.maximum(1.0, c))
+    interior = attainable & ~narrow & ~at_edge
+
+    r_in = jnp.where(interior, r, 1.0)
+    c_in = jnp.where(interior, c, 0.0)
+    s, log_z = _start(r_in, c_in / boundary(r_in))
+    p_start = -jnp.tanh(s) / jnp.expm1(-r_in)
+    p, log_z, tilt = _interior(r_in, c_in, (p_start, log_z), options)
+
+    # Nearly degenerate: order and argument are no longer told apart, and the
+    # inverse Gaussian of the same r has eta right to rounding.
+    z_narrow = 1 / jnp.expm1(jnp.where(narrow, r, 1.0))
+    p = jnp.where(narrow, -0.5, jnp.where(negative, -p, p))
+    tilt = jnp.where(narrow, -jnp.log1p(1 / z_narrow), jnp.where(negative, -tilt, tilt))
+    z = jnp.where(narrow, z_narrow, jnp.exp(log_z))
+    log_s = 0.5 * (jnp.log(e_y) - jnp.log(e_inv) - tilt)
+    inside = jnp.stack([p, z * jnp.exp(-log_s), z * jnp.exp(log_s)])
+
+    # The boundary laws match E[log Y] and the expectation that they have.
+    alpha = inverse_log_minus_digamma(jnp.where(at_edge, r / 2 - c, 1.0))
+    edge = jnp.where(
+        negative,
+        jnp.stack([-alpha, jnp.zeros_like(r), 2 * alpha / e_inv]),
+        jnp.stack([alpha, 2 * alpha / e_y, jnp.zeros_like(r)]),
+    )
+    solution = jnp.where(at_edge, edge, inside)
+    return jnp.where(attainable, solution, jnp.nan)
+
+
+@gig_from_expectation.defjvp
+def _gig_from_expectation_jvp(options, primals, tangents):
+    # Implicitly: d eta = Fisher d theta, theta = (p, -b/2, -a/2).
+    solution = gig_from_expectation(primals[0], options)
+    p, a, b = solution
+    k = gig_cumulants(2, False, p, a, b)
+    rows = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    fisher = jnp.stack(
+        [
+            jnp.stack(
+                [k[tuple(i + j for i, j in zip(x, y, strict=True))] for y in rows]
+            )
+            for x in rows
+        ]
+    )
+    scale = jnp.sqrt(jnp.diagonal(fisher))  # unit variances: scale-free elimination
+    d_theta = jnp.linalg.solve(fisher / jnp.outer(scale, scale), tangents[0] / scale)
+    d_p, d_half_b, d_half_a = d_theta / scale
+    return solution, jnp.stack([d_p, -2 * d_half_a, -2 * d_half_b])

@@ -1,0 +1,144 @@
+r"""GIG moments of many laws that share their order and rate: the E-step's kernel.
+
+With ``p`` and ``a`` fixed, everything about ``GIG(p, a, b_i)`` is a smooth function of
+``log z_i = log(a b_i)/2``. It is interpolated in Chebyshev polynomials over the range
+of the data and summed by Clenshaw's recurrence, at a small part of the price of the
+direct kernel. Where the range is too wide for the table, the direct kernel is used.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from normix.special.gig import gig_cumulants
+
+Real = Float[Array, "..."]
+
+_NODES = 95
+_LANES = _NODES + 1  # one call of the kernel: the nodes and the prior
+_ANGLES = (np.arange(_NODES) + 0.5) * np.pi / _NODES
+_ABSCISSAE = np.cos(_ANGLES)
+_TRANSFORM = np.cos(np.outer(np.arange(_NODES), _ANGLES)) * 2 / _NODES
+_TRANSFORM[0] /= 2
+_BLOCK = 8  # Clenshaw steps between two looks at the loop counter
+
+
+def _kernel(p: Real, a: Real, b: Real) -> Float[Array, "4 n"]:
+    k = gig_cumulants(1, True, p, a, b)
+    return jnp.stack([k[0, 0, 0], k[1, 0, 0], k[0, 1, 0], k[0, 0, 1]])
+
+
+def _clenshaw(table, degree, x) -> list[Real]:
+    """The series with coefficients ``table[:, m]`` at ``x``, up to ``degree``."""
+    twice = 2 * x
+    blocks = (degree + _BLOCK - 1) // _BLOCK
+    width = table.shape[1]
+    # Zero rows, so that the last block may reach past the highest degree.
+    padded = jnp.concatenate([table, jnp.zeros((_BLOCK, width), table.dtype)])
+
+    def block(j, state):
+        first = (blocks - 1 - j) * _BLOCK + 1
+        part = lax.dynamic_slice(padded, (first, 0), (_BLOCK, width))
+        for i in reversed(range(_BLOCK)):
+            state = [(part[i, m] + twice * u - v, u) for m, (u, v) in enumerate(state)]
+        return state
+
+    zero = jnp.zeros_like(x)
+    state = lax.fori_loop(0, blocks, block, [(zero, zero)] * width)
+    return [table[0, m] + x * u - v for m, (u, v) in enumerate(state)]
+
+
+def gig_means_shared(
+    posterior: tuple[Float[Array, ""], Float[Array, ""], Float[Array, " n"]],
+    prior: tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]],
+) -> tuple[Real, Real, Real, Real]:
+    """What an E-step needs of ``GIG(p, a, b_i)``, ``(p, a, b) = posterior``.
+
+    **Returns**: four arrays of shape ``(n,)``: ``psi(posterior) + sqrt(a b_i)`` less
+    the same of the prior, ``E[log Y]``, ``E[1/Y]`` and ``E[Y]``. To be used where no
+    derivative is needed.
+    """
+    p, a, b = posterior
+    n = b.shape[0]
+    if n <= 2 * _NODES:
+        pairs = zip((p, a), prior[:2], strict=True)
+        lanes = [jnp.append(jnp.full_like(b, x), y) for x, y in pairs]
+        psi, log_y, inv_y, y = _kernel(lanes[0], lanes[1], jnp.append(b, prior[2]))
+        return psi[:-1] - psi[-1], log_y[:-1], inv_y[:-1], y[:-1]
+
+    log_scale = 0.5 * (jnp.log(b) - jnp.log(a))
+    log_z = jnp.log(a) + log_scale
+    low, high = log_z.min(), log_z.max()
+    high = jnp.maximum(high, low + 1e-3)
+    order = jnp.abs(p)
+    nodes = jnp.asarray(_ABSCISSAE, b.dtype)
+    nodes = jnp.exp(0.5 * (high + low) + 0.5 * (high - low) * nodes)
+    eps = jnp.finfo(b.dtype).eps
+
+    def tabulate(values):
+        # log K_p(z) + z, E t and log E e^{-t} for the order |p|. E e^t follows from
+        # the last by E e^t = E e^{-t} + 2|p|/z, a sum of positive terms.
+        rows = jnp.stack([values[0] - jnp.log(2.0), values[1], jnp.log(values[2])])
+        return jnp.asarray(_TRANSFORM, b.dtype) @ rows[:, :_NODES].T
+
+    def unresolved(table):
+        size = jnp.abs(table)
+        return ~(size[-4:] <= 400 * eps * jnp.maximum(1.0, size.max(axis=0))).all()
+
+    # The first turn of this loop makes the table. Further turns, the direct kernel on
+    # block after block of the data, follow only where the range is too wide for it;
+    # under vmap, only if that is so in some lane, where cond would always do both.
+    blocks = -(-n // _LANES)
+    filled = jnp.pad(b, (0, blocks * _LANES - n), mode="edge")
+
+    def turn(state):
+        j, _, table, psi_prior, out = state
+        first = j == 0
+        block = lax.dynamic_slice(filled, (jnp.maximum(j - 1, 0) * _LANES,), (_LANES,))
+        p_lane = jnp.where(first, jnp.full(_NODES, order), p)
+        lanes = (
+            jnp.append(p_lane, jnp.where(first, prior[0], p)),
+            jnp.where(first, jnp.append(nodes, prior[1]), a),
+            jnp.where(first, jnp.append(nodes, prior[2]), block),
+        )
+        values = _kernel(*lanes)
+        table = jnp.where(first, tabulate(values), table)
+        psi_prior = jnp.where(first, values[0, -1], psi_prior)
+        start = (jnp.zeros_like(j), jnp.maximum(j - 1, 0) * _LANES)
+        out = lax.dynamic_update_slice(out, values, start)
+        more = unresolved(table) & (j < blocks)
+        return j + 1, more, table, psi_prior, out
+
+    zero = jnp.zeros((), jnp.result_type(int))
+    start = (
+        zero,
+        jnp.array(True),
+        jnp.zeros((_NODES, 3), b.dtype),
+        jnp.zeros((), b.dtype),
+        jnp.zeros((4, blocks * _LANES), b.dtype),
+    )
+    turns, _, table, psi_prior, direct = lax.while_loop(lambda s: s[1], turn, start)
+
+    size = jnp.abs(table)
+    kept = (size > 8 * eps * jnp.maximum(1.0, size.max(axis=0))).any(axis=1)
+    degree = jnp.max(jnp.where(kept, jnp.arange(_NODES), 1))
+    x = (2 * log_z - (high + low)) / (high - low)
+    log_kve, mean_t, log_near = _clenshaw(table, degree, x)
+    near = jnp.exp(log_near)
+    far = near + 2 * order * jnp.exp(-log_z)
+    negative = p < 0
+    scale = jnp.exp(log_scale)
+    fast = (
+        jnp.log(2.0) + p * log_scale + log_kve,
+        log_scale + jnp.where(negative, -mean_t, mean_t),
+        jnp.where(negative, far, near) / scale,
+        jnp.where(negative, near, far) * scale,
+    )
+    psi, log_y, inv_y, y = (
+        jnp.where(turns > 1, slow, quick)
+        for slow, quick in zip(direct[:, :n], fast, strict=True)
+    )
+    return psi - psi_prior, log_y, inv_y, y

@@ -1,0 +1,1 @@
+from normix.special.bessel import log_kv as log_kv

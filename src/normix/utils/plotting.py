@@ -1,0 +1,2 @@
+def set_theme():
+    pass
