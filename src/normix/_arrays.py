@@ -27,11 +27,12 @@ def _warn_single_precision() -> None:
 def as_float(x: ArrayLike) -> Array:
     """``x`` as a JAX array of floating dtype."""
     _warn_single_precision()
-    dtype = jnp.result_type(x)
+    array = jnp.asarray(x)
+    dtype = array.dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         dtype = jnp.result_type(float)
     # An explicit dtype also drops weak types, which would compile everything twice.
-    return jnp.asarray(x, dtype=dtype)
+    return jnp.asarray(array, dtype=dtype)
 
 
 def is_traced(*values) -> bool:

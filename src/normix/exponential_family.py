@@ -46,6 +46,10 @@ class ExponentialFamily(eqx.Module):
     derived from them.
     """
 
+    def __hash__(self) -> int:
+        # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.
+        return id(self)
+
     # -- what a family is ------------------------------------------------------
 
     @staticmethod
@@ -96,7 +100,7 @@ class ExponentialFamily(eqx.Module):
 
     def log_partition(self) -> Float[Array, ""]:
         r"""The log-partition :math:`\psi(\theta)`."""
-        return self._log_partition_from_theta(self.natural_params())
+        return _log_partition(self)
 
     def expectation_params(self, backend: str = "jax") -> Float[Array, " k"]:
         r"""The expectation parameters :math:`\eta = E[t(X)] = \nabla\psi(\theta)`.
@@ -104,24 +108,16 @@ class ExponentialFamily(eqx.Module):
         ``backend="cpu"`` evaluates Bessel functions by SciPy. Shape ``(k,)``.
         """
         check_option("backend", backend, BACKENDS)
-        psi = partial(self._log_partition_from_theta, backend=backend)
-        return jax.grad(psi)(self.natural_params())
+        return _gradient(self, backend)
 
     def fisher_information(self, backend: str = "jax") -> Float[Array, "k k"]:
         r"""The Fisher information :math:`\nabla^2\psi(\theta)` in :math:`\theta`."""
         check_option("backend", backend, BACKENDS)
-        psi = partial(self._log_partition_from_theta, backend=backend)
-        return jax.hessian(psi)(self.natural_params())
+        return _hessian(self, backend)
 
     def log_prob(self, x: Observation) -> Float[Array, ""]:
         """The log-density at one observation; batch with :func:`jax.vmap`."""
-        theta = self.natural_params()
-        statistics = self.sufficient_statistics(x)
-        return (
-            self.log_base_measure(x)
-            + jnp.dot(theta, statistics)
-            - self._log_partition_from_theta(theta)
-        )
+        return _log_prob(self, x)
 
     def pdf(self, x: Observation) -> Float[Array, ""]:
         """The density at one observation; batch with :func:`jax.vmap`."""
@@ -216,6 +212,36 @@ class ExponentialFamily(eqx.Module):
     @abstractmethod
     def _check_sample(cls, X: ArrayLike) -> Array:
         """Observations along the first axis, checked."""
+
+
+# Compiled here, once for all instances of a class.
+
+
+@jax.jit
+def _log_prob(model: ExponentialFamily, x: Observation) -> Array:
+    theta = model.natural_params()
+    return (
+        model.log_base_measure(x)
+        + jnp.dot(theta, model.sufficient_statistics(x))
+        - model._log_partition_from_theta(theta)
+    )
+
+
+@jax.jit
+def _log_partition(model: ExponentialFamily) -> Array:
+    return model._log_partition_from_theta(model.natural_params())
+
+
+@partial(jax.jit, static_argnames="backend")
+def _gradient(model: ExponentialFamily, backend: str) -> Array:
+    psi = partial(model._log_partition_from_theta, backend=backend)
+    return jax.grad(psi)(model.natural_params())
+
+
+@partial(jax.jit, static_argnames="backend")
+def _hessian(model: ExponentialFamily, backend: str) -> Array:
+    psi = partial(model._log_partition_from_theta, backend=backend)
+    return jax.hessian(psi)(model.natural_params())
 
 
 @partial(jax.jit, static_argnames="n")

@@ -110,11 +110,11 @@ class GeneralizedInverseGaussian(ExponentialFamily):
         return _means(p, a, b, backend)
 
     def mean(self) -> Float[Array, ""]:
-        return gig_cumulants(1, False, self.p, self.a, self.b)[0, 0, 1]
+        return _cumulants(self.p, self.a, self.b, 1)[0, 0, 1]
 
     def var(self) -> Float[Array, ""]:
         """The variance."""
-        return gig_cumulants(2, False, self.p, self.a, self.b)[0, 0, 2]
+        return _cumulants(self.p, self.a, self.b, 2)[0, 0, 2]
 
     def std(self) -> Float[Array, ""]:
         """The standard deviation."""
@@ -125,6 +125,11 @@ class GeneralizedInverseGaussian(ExponentialFamily):
 
 
 GIG = GeneralizedInverseGaussian
+
+
+@partial(jax.jit, static_argnames="order")
+def _cumulants(p: Array, a: Array, b: Array, order: int):
+    return gig_cumulants(order, False, p, a, b)
 
 
 @partial(jax.jit, static_argnames="backend")

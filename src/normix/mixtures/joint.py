@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import ClassVar, Generic, Self, TypeVar, cast
 
 import jax
@@ -188,9 +189,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         """
         check_option("backend", backend, BACKENDS)
         x = as_float(x)
-        quadratic, _, skew = self._inner_products(jnp.atleast_2d(x) - self.mu)
-        p, a, b = self.subordinator.gig_params()
-        means = gig_means(p - 0.5 * self.d, a + skew, b + quadratic, backend=backend)
+        means = _posterior_means(self, jnp.atleast_2d(x), backend)
         shaped = (m.reshape(x.shape[:-1]) for m in means)
         return dict(zip(("E_log_Y", "E_inv_Y", "E_Y"), shaped, strict=True))
 
@@ -217,20 +216,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     def expectations(self) -> NormalMixtureEta:
         """The model's own expectation parameters."""
-        e_log, e_inv, e_y = gig_means(*self.subordinator.gig_params())
-        cross = jnp.outer(self.mu, self.gamma)
-        return NormalMixtureEta(
-            E_inv_Y=e_inv,
-            E_Y=e_y,
-            E_log_Y=e_log,
-            E_X=self.mu + self.gamma * e_y,
-            E_X_inv_Y=self.mu * e_inv + self.gamma,
-            E_XXT_inv_Y=self.sigma()
-            + jnp.outer(self.mu, self.mu) * e_inv
-            + jnp.outer(self.gamma, self.gamma) * e_y
-            + cross
-            + cross.T,
-        )
+        return _expectations(self)
 
     def rescaled(self, s: Float[Array, ""]) -> Self:
         """The same law of X with ``sY`` for ``Y``, ``Σ/s`` for Σ, ``γ/s`` for γ."""
@@ -246,6 +232,31 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         return type(self)(
             self.mu + shift, self.gamma, self.dispersion, self.subordinator
         )
+
+
+@jax.jit
+def _expectations(joint: JointNormalMixture) -> NormalMixtureEta:
+    e_log, e_inv, e_y = gig_means(*joint.subordinator.gig_params())
+    cross = jnp.outer(joint.mu, joint.gamma)
+    return NormalMixtureEta(
+        E_inv_Y=e_inv,
+        E_Y=e_y,
+        E_log_Y=e_log,
+        E_X=joint.mu + joint.gamma * e_y,
+        E_X_inv_Y=joint.mu * e_inv + joint.gamma,
+        E_XXT_inv_Y=joint.sigma()
+        + jnp.outer(joint.mu, joint.mu) * e_inv
+        + jnp.outer(joint.gamma, joint.gamma) * e_y
+        + cross
+        + cross.T,
+    )
+
+
+@partial(jax.jit, static_argnames="backend")
+def _posterior_means(joint: JointNormalMixture, X: Array, backend: str):
+    quadratic, _, skew = joint._inner_products(X - joint.mu)
+    p, a, b = joint.subordinator.gig_params()
+    return gig_means(p - 0.5 * joint.d, a + skew, b + quadratic, backend=backend)
 
 
 def _pair(observation) -> tuple[Array, Array]:

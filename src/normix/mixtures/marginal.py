@@ -30,6 +30,10 @@ class MarginalMixture(eqx.Module):
 
     _joint_class: ClassVar[type[JointNormalMixture]]  # set by each family
 
+    def __hash__(self) -> int:
+        # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.
+        return id(self)
+
     # -- views -------------------------------------------------------------------
 
     @property
@@ -79,7 +83,7 @@ class MarginalMixture(eqx.Module):
                 f"x must have shape ({self.d},), got {x.shape}; for many observations "
                 "use jax.vmap(model.log_prob)"
             )
-        return self.joint.log_prob_marginal(x[None, :])[0]
+        return _log_prob(self.joint, x)
 
     def pdf(self, x: Float[ArrayLike, " d"]) -> Float[Array, ""]:
         """The density at one ``x`` of shape ``(d,)``."""
@@ -234,6 +238,11 @@ def solver_options(**options: Any) -> SolverOptions:
     check_option("backend", chosen.backend, BACKENDS)
     check_option("method", chosen.method, METHODS)
     return chosen
+
+
+@jax.jit
+def _log_prob(joint: JointNormalMixture, x: Array) -> Array:
+    return joint.log_prob_marginal(x[None, :])[0]
 
 
 @jax.jit

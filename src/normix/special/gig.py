@@ -16,7 +16,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Float
 
@@ -27,6 +26,7 @@ from normix.special._cumulants import (
     multi_indices,
 )
 from normix.special._gig_host import gig_moments_host
+from normix.special._lazy import compute_if_any
 from normix.special._quadrature import moments, tilt
 from normix.special._series import log_kv_series
 from normix.special.bessel import as_floats, in_series_domain
@@ -85,21 +85,32 @@ def _slope(f, q):
     return jax.jvp(f, (q,), (jnp.ones_like(q),))[1]
 
 
-def _by_series(order: int, scaled: bool, p, a, z) -> dict[Index, Array]:
-    """Small ``z``, or its limit 0: moments are ratios of Bessel functions."""
+def _neighbours(order: int, p, log_z) -> tuple[Array, ...]:
+    """Row ``j`` of entry ``m``: the m-th derivative at ``p + j``, |j| <= order - m.
+
+    Neighbouring orders share an array: one graph a derivative to compile.
+    """
+    h = partial(_reduced_log_k, log_z=log_z[None])
+    entries = []
+    for m in range(order + 1):
+        steps = jnp.arange(m - order, order - m + 1, dtype=p.dtype)
+        entries.append(_derivative(h, m)(p + steps.reshape((-1,) + (1,) * p.ndim)))
+    return tuple(entries)
+
+
+def _by_series(order: int, scaled: bool, needed, p, a, z) -> dict[Index, Array]:
+    """Small ``z``, or its limit 0: moments are ratios of Bessel functions.
+
+    Meaningful only where some element is ``needed``.
+    """
     limit = z == 0
     # Far beyond the reach of exp, and still finite: the limit of every term.
     log_z = jnp.where(limit, -1e30, jnp.log(jnp.where(limit, 1.0, z)))
     log_unit = jnp.log(2 / a)
-    h = partial(_reduced_log_k, log_z=log_z[None])
-    # tables[j][m] is the m-th derivative at p + j, for |j| <= order - m. Neighbouring
-    # orders share an array: one graph for each m to compile, instead of many.
+    rows = compute_if_any(needed, partial(_neighbours, order), p, log_z)
     tables: dict[int, list[Array]] = {j: [] for j in range(-order, order + 1)}
-    for m in range(order + 1):
-        shifts = range(m - order, order - m + 1)
-        steps = jnp.asarray(shifts, p.dtype).reshape((-1,) + (1,) * p.ndim)
-        rows = _derivative(h, m)(p + steps)
-        for j, row in zip(shifts, rows, strict=True):
+    for m, block in enumerate(rows):
+        for j, row in zip(range(m - order, order - m + 1), block, strict=True):
             tables[j].append(row)
     psi = tables[0][0] + p * log_unit
     if scaled:
@@ -170,17 +181,21 @@ def gig_cumulants(
     series = in_series_domain(q, z)
     rate = jnp.where(rate > 0, rate, jnp.nan)
 
-    quad = _by_quadrature(
-        order, scaled, jnp.where(series, 1.0, q), rate, jnp.where(series, 1.0, z)
+    quad = compute_if_any(
+        ~series,
+        partial(_by_quadrature, order, scaled),
+        jnp.where(series, 1.0, q),
+        rate,
+        jnp.where(series, 1.0, z),
     )
     small = _by_series(
         order,
         scaled,
+        series,
         jnp.where(series, q, 1.0),
         rate,
         jnp.where(series, jnp.where(limit, 0.0, z), 0.5),
     )
-    small, quad = lax.optimization_barrier((small, quad))
     merged = {k: jnp.where(series, small[k], quad[k]) for k in quad}
     out = {}
     for i, j, k in multi_indices(3, order):

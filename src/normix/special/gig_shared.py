@@ -23,7 +23,7 @@ _ANGLES = (np.arange(_NODES) + 0.5) * np.pi / _NODES
 _ABSCISSAE = np.cos(_ANGLES)
 _TRANSFORM = np.cos(np.outer(np.arange(_NODES), _ANGLES)) * 2 / _NODES
 _TRANSFORM[0] /= 2
-_BLOCK = 8  # Clenshaw steps between two looks at the loop counter
+_BLOCK = 4  # Clenshaw steps between two looks at the loop counter
 
 
 def _kernel(p: Real, a: Real, b: Real) -> Float[Array, "4 n"]:
@@ -31,7 +31,7 @@ def _kernel(p: Real, a: Real, b: Real) -> Float[Array, "4 n"]:
     return jnp.stack([k[0, 0, 0], k[1, 0, 0], k[0, 1, 0], k[0, 0, 1]])
 
 
-def _clenshaw(table, degree, x) -> list[Real]:
+def _clenshaw(table, degree, x) -> Float[Array, "3 n"]:
     """The series with coefficients ``table[:, m]`` at ``x``, up to ``degree``."""
     twice = 2 * x
     blocks = (degree + _BLOCK - 1) // _BLOCK
@@ -42,13 +42,14 @@ def _clenshaw(table, degree, x) -> list[Real]:
     def block(j, state):
         first = (blocks - 1 - j) * _BLOCK + 1
         part = lax.dynamic_slice(padded, (first, 0), (_BLOCK, width))
+        u, v = state
         for i in reversed(range(_BLOCK)):
-            state = [(part[i, m] + twice * u - v, u) for m, (u, v) in enumerate(state)]
-        return state
+            u, v = part[i][:, None] + twice * u - v, u
+        return u, v
 
-    zero = jnp.zeros_like(x)
-    state = lax.fori_loop(0, blocks, block, [(zero, zero)] * width)
-    return [table[0, m] + x * u - v for m, (u, v) in enumerate(state)]
+    zero = jnp.zeros((width, *x.shape), x.dtype)
+    u, v = lax.fori_loop(0, blocks, block, (zero, zero))
+    return table[0][:, None] + x * u - v
 
 
 def gig_means_shared(
