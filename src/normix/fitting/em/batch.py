@@ -141,7 +141,7 @@ class BatchEMFitter(eqx.Module):
         report = Report(self.verbose)
         report.header(type(model).__name__, self)
         problem, state = loop.init_jit(model, X, tol, gauge, plan.max_iter)
-        state, interrupted = _drive(state, problem, plan, report)
+        state, interrupted = _drive(state, X, problem, plan, report)
         fitted = jax.block_until_ready(loop.finish_jit(state, problem))
         elapsed = time.perf_counter() - start
         result = self._result(fitted, state, elapsed, interrupted)
@@ -172,7 +172,11 @@ class BatchEMFitter(eqx.Module):
 
 
 def _drive(
-    state: loop.State, problem: loop.Problem, plan: loop.Plan, report: Report
+    state: loop.State,
+    X: Array,
+    problem: loop.Problem,
+    plan: loop.Plan,
+    report: Report,
 ) -> tuple[loop.State, bool]:
     """Run to the end in blocks; the last whole state, and whether Ctrl-C ended it."""
     block = 1
@@ -180,7 +184,7 @@ def _drive(
         while bool(state.pending):
             began = time.perf_counter()
             state = jax.block_until_ready(
-                loop.advance_jit(state, problem, jnp.asarray(block), plan)
+                loop.advance_jit(state, X, problem, jnp.asarray(block), plan)
             )
             took = time.perf_counter() - began
             report.row(state)

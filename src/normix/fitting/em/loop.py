@@ -26,9 +26,12 @@ class Plan(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """The data and what is measured on them once."""
+    """What is measured on the data once, and what the fit is asked for.
 
-    X: Float[Array, "n d"]
+    The data themselves are passed beside it: an output of a compiled function is a
+    copy, and there should be none of them.
+    """
+
     centre: Float[Array, " d"]
     scale: Float[Array, " d"]
     tol: Float[Array, ""]
@@ -59,12 +62,12 @@ def _translate(model: MarginalMixture, shift: Float[Array, " d"]) -> MarginalMix
     return eqx.tree_at(lambda m: m.joint, model, model.joint.translated(shift))
 
 
-def _e_step(model: MarginalMixture, problem: Problem, backend: str):
+def _e_step(model: MarginalMixture, X: Array, problem: Problem, backend: str):
     # About the column means: raw second moments would cancel where the mean is large.
     sums = sum_over_rows(
-        lambda rows: model.joint.row_sums(rows - problem.centre, backend), problem.X
+        lambda rows: model.joint.row_sums(rows - problem.centre, backend), X
     )
-    return jax.tree.map(lambda total: total / problem.X.shape[0], sums)
+    return jax.tree.map(lambda total: total / X.shape[0], sums)
 
 
 def init(
@@ -75,7 +78,7 @@ def init(
     spread = ((X - centre) ** 2).mean(axis=0)
     scale = jnp.where(spread > 0, jnp.sqrt(spread), 1.0)
     log_det = model.log_det_sigma()
-    problem = Problem(X, centre, scale, tol, regularization, log_det)
+    problem = Problem(centre, scale, tol, regularization, log_det)
     model = _translate(model, -centre)
     history = jnp.full(max_iter, jnp.nan, X.dtype)
     state = State(
@@ -120,10 +123,10 @@ def change(old: MarginalMixture, new: MarginalMixture, problem: Problem):
     return raw, jnp.maximum(raw, largest(0.0, problem.scale))
 
 
-def step(state: State, problem: Problem, plan: Plan) -> State:
+def step(state: State, X: Array, problem: Problem, plan: Plan) -> State:
     """Evaluate the proposal; accept it if finite; make the next by an M-step."""
     model, k = state.proposal, state.n_iter
-    eta, log_likelihood = _e_step(model, problem, plan.e_step_backend)
+    eta, log_likelihood = _e_step(model, X, problem, plan.e_step_backend)
     leaves = jax.tree.leaves((model, eta, log_likelihood))
     finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
     raw, scaled = change(state.model, model, problem)
@@ -156,12 +159,14 @@ def step(state: State, problem: Problem, plan: Plan) -> State:
     return jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, old)
 
 
-def advance(state: State, problem: Problem, n_steps: Array, plan: Plan) -> State:
+def advance(
+    state: State, X: Array, problem: Problem, n_steps: Array, plan: Plan
+) -> State:
     """At most ``n_steps`` turns more."""
 
     def body(carry):
         state, left = carry
-        return step(state, problem, plan), left - 1
+        return step(state, X, problem, plan), left - 1
 
     def unfinished(carry):
         state, left = carry
@@ -186,5 +191,5 @@ def solve(
 ):
     """A whole fit in one call, for use inside ``jit`` and ``vmap``."""
     problem, state = init(model, X, tol, regularization, plan.max_iter)
-    state = advance(state, problem, jnp.asarray(plan.max_iter + 1), plan)
+    state = advance(state, X, problem, jnp.asarray(plan.max_iter + 1), plan)
     return finish(state, problem), state

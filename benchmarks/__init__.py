@@ -1,0 +1,1 @@
+"""Timings of normix beside a plain reference, in one process and in turn."""

@@ -1,0 +1,53 @@
+"""``python -m benchmarks [OUT.json]``: all timings, printed and written as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+
+def main() -> None:
+    """Run every benchmark in turn."""
+    from benchmarks import em, kernel
+    from benchmarks.timing import show
+
+    default = Path(__file__).parent / "results" / "latest.json"
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "device": jax.devices()[0].device_kind,
+    }
+    print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    report: dict[str, object] = {"machine": machine}
+    suites = (
+        ("Bessel kernel (20,000 elements)", kernel.run),
+        ("EM, normal inverse Gaussian", em.run),
+    )
+    for title, run in suites:
+        rows = run()
+        show(title, rows)
+        report[title] = [row.record() for row in rows]
+    size, growth = em.memory(1_000_000, 10)
+    print(
+        f"\nPeak memory of a fit, n = 1,000,000, d = 10: {growth:.0f} MB, "
+        f"{growth / size:.2f} x the data"
+    )
+    report["memory"] = {"data_mb": size, "peak_growth_mb": growth}
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"\nwritten to {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""EM for the normal inverse Gaussian: an iteration, a fit, a fit in a new process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import kve
+
+from benchmarks.timing import Row, race
+from normix import BatchEMFitter, NormalInverseGaussian
+from normix.fitting.em import loop
+
+PROBLEMS = ((5_000, 3), (100_000, 10))
+
+
+def data(n: int, d: int) -> np.ndarray:
+    """Heavy-tailed, skewed NIG data."""
+    rng = np.random.default_rng(0)
+    y = rng.wald(1.0, 1.5, n)
+    root = np.eye(d) + 0.3 * np.tril(rng.normal(size=(d, d)), -1)
+    noise = rng.normal(size=(n, d)) @ root.T
+    return y[:, None] * np.linspace(-0.3, 0.4, d) + np.sqrt(y)[:, None] * noise
+
+
+def numpy_iteration(X, mu, gamma, sigma, a, b):
+    """One EM iteration as a NumPy script would write it, three ``kve`` a row."""
+    n, d = X.shape
+    root = np.linalg.cholesky(sigma)
+    white = solve_triangular(root, (X - mu).T, lower=True)
+    skew = solve_triangular(root, gamma, lower=True)
+    p = -0.5 - d / 2
+    rate, b_post = a + skew @ skew, b + (white**2).sum(0)
+    z, scale = np.sqrt(rate * b_post), np.sqrt(b_post / rate)
+    k = kve(p, z)
+    y, w = scale * kve(p + 1, z) / k, kve(p - 1, z) / k / scale
+    A, B = w.mean(), y.mean()
+    m, q = X.mean(0), (X * w[:, None]).mean(0)
+    gamma = (A * m - q) / (A * B - 1)
+    mu = m - gamma * B
+    cross = np.outer(q, mu) + np.outer(m, gamma)
+    sigma = (X * w[:, None]).T @ X / n - 0.5 * (cross + cross.T)
+    lam = 1 / (A - 1 / B)
+    loglik = np.log(k).sum()  # a fit watches it
+    return mu, gamma, sigma, lam / B**2, lam, loglik
+
+
+def numpy_fit(X, start, iterations: int):
+    """That many iterations."""
+    _, a, b = start.subordinator().gig_params()
+    state = [np.asarray(v) for v in (start.mu, start.gamma, start.sigma())]
+    state += [float(a), float(b)]
+    for _ in range(iterations):
+        *state, _ = numpy_iteration(X, *state)
+    return state
+
+
+def cold(n: int, d: int) -> float:
+    """Seconds of a whole process: start, imports, ``default_init``, fit."""
+    script = (
+        "import jax; jax.config.update('jax_enable_x64', True)\n"
+        "from benchmarks.em import data\n"
+        "from normix import NormalInverseGaussian as N\n"
+        f"X = data({n}, {d})\n"
+        "N.default_init(X).fit(X, tol=1e-5)\n"
+    )
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", script], check=True)
+    return time.perf_counter() - begin
+
+
+def memory(n: int, d: int) -> tuple[float, float]:
+    """Size of the data and the growth of a process that fits them, in MB.
+
+    The growth is that of the peak resident memory over what the process held before
+    it made the data; a small fit has been compiled by then.
+    """
+    script = (
+        "import resource, jax; jax.config.update('jax_enable_x64', True)\n"
+        "import jax.numpy as jnp\n"
+        "from benchmarks.em import data\n"
+        "from normix import NormalInverseGaussian as N\n"
+        f"small = jnp.asarray(data(40_000, {d}))\n"
+        "N.default_init(small).fit(small, max_iter=2, tol=0.0)\n"
+        "rss = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before = rss()\n"
+        f"X = jax.random.normal(jax.random.key(0), ({n}, {d}))\n"
+        "X.block_until_ready()\n"
+        "N.default_init(X).fit(X, max_iter=3, tol=0.0)\n"
+        "print(X.nbytes / 2**20, rss() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    size, growth = (float(word) for word in done.stdout.split())
+    return size, growth
+
+
+def run() -> list[Row]:
+    """Each problem: one iteration, a fit to ``tol=1e-5``, and a cold process."""
+    rows = []
+    for n, d in PROBLEMS:
+        rows += compare(n, d)
+        jax.clear_caches()
+    return rows
+
+
+def compare(n: int, d: int, steps: int = 10) -> list[Row]:
+    """The timings of one problem."""
+    X = data(n, d)
+    on_device = jnp.asarray(X)
+    start = NormalInverseGaussian.default_init(on_device)
+    fitter = BatchEMFitter(tol=1e-5, max_iter=500)
+    plan = fitter._plan(start)
+    tol, gauge = jnp.asarray(0.0), jnp.asarray(0)
+    problem, state = loop.init_jit(start, on_device, tol, gauge, plan.max_iter)
+    state = loop.advance_jit(state, on_device, problem, jnp.asarray(1), plan)
+
+    label = f"n = {n:,}, d = {d}"
+    rounds = 15 if n < 50_000 else 5
+    ten = race(
+        f"EM iteration, {label}",
+        lambda: loop.advance_jit(state, on_device, problem, jnp.asarray(steps), plan),
+        "NumPy + kve:",
+        lambda: numpy_fit(X, start, steps),
+        rounds=rounds,
+    )
+    seconds, reference = ten.seconds / steps, ten.reference_seconds / steps
+    each = Row(ten.name, seconds, ten.reference, reference)
+    result = fitter.fit(start, on_device)
+    fit = race(
+        f"fit, warm, {label} ({result.n_iter} iterations)",
+        lambda: fitter.fit(start, on_device).model,
+        "NumPy + kve:",
+        lambda: numpy_fit(X, start, result.n_iter),
+        rounds=max(3, rounds // 3),
+    )
+    process = Row(f"fit, cold process, {label}", cold(n, d), "warm fit:", fit.seconds)
+    return [each, fit, process]

@@ -1,0 +1,67 @@
+"""Medians of interleaved runs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import jax
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: median seconds of normix and of the reference."""
+
+    name: str
+    seconds: float
+    reference: str
+    reference_seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster than the reference."""
+        return self.reference_seconds / self.seconds
+
+    def record(self) -> dict[str, object]:
+        """What goes into the JSON file."""
+        return asdict(self) | {"ratio": self.ratio}
+
+
+def race(
+    name: str,
+    ours: Callable[[], object],
+    reference: str,
+    theirs: Callable[[], object],
+    *,
+    rounds: int = 15,
+) -> Row:
+    """Time two callables in turn, after one unmeasured call of each."""
+    clocks: tuple[list[float], list[float]] = ([], [])
+    for k in range(rounds + 1):
+        for clock, run in zip(clocks, (ours, theirs), strict=True):
+            begin = time.perf_counter()
+            jax.block_until_ready(run())
+            if k:
+                clock.append(time.perf_counter() - begin)
+    medians = (statistics.median(clock) for clock in clocks)
+    return Row(name, next(medians), reference, next(medians))
+
+
+def show(title: str, rows: list[Row]) -> None:
+    """Print a table."""
+    print(f"\n{title}")
+    for row in rows:
+        print(
+            f"  {row.name:<46} {_time(row.seconds):>10}   "
+            f"{row.reference} {_time(row.reference_seconds)} ({row.ratio:.2f}x)",
+            flush=True,
+        )
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
