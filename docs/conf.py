@@ -5,10 +5,14 @@ executed during the build, and one that raises fails it.
 """
 
 import hashlib
+import typing
 from importlib.metadata import version as _version
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
+
+# Makes jaxtyping's annotations short, `Float[Array, 'd']`; read when it is imported.
+typing.GENERATING_DOCUMENTATION = "normix"  # pyright: ignore
 
 project = "normix"
 author = "The normix developers"
@@ -24,9 +28,14 @@ extensions = [
     "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+templates_path = ["_templates"]
+
+smartquotes = False  # they would bend the quotes of option strings
 
 html_theme = "furo"
 html_title = f"normix {release}"
+html_static_path = ["_static"]
+html_css_files = ["normix.css"]
 
 # API pages.
 autosummary_generate = True

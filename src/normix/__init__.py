@@ -10,6 +10,8 @@ from normix.distributions import MultivariateNormal as MultivariateNormal
 from normix.exponential_family import ExponentialFamily as ExponentialFamily
 from normix.fitting.em import BatchEMFitter as BatchEMFitter
 from normix.fitting.em import EMResult as EMResult
+from normix.io import load as load
+from normix.io import save as save
 from normix.mixtures.joint import JointNormalMixture as JointNormalMixture
 from normix.mixtures.marginal import MarginalMixture as MarginalMixture
 from normix.mixtures.marginal import NormalMixture as NormalMixture

@@ -139,16 +139,17 @@ def cholesky(sigma: ArrayLike, *, name: str) -> Float[Array, "d d"]:
     matrix = as_float(sigma)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} must have shape (d, d), got {matrix.shape}")
-    if not is_traced(matrix):
-        host = np.asarray(matrix)
-        tolerance = 1e-6 * np.abs(host).max(initial=0.0)
-        if not np.isfinite(host).all() or np.abs(host - host.T).max() > tolerance:
-            raise ValueError(f"{name} must be symmetric and finite, got\n{host}")
-    root = jnp.linalg.cholesky(matrix)
-    if not is_traced(root) and not bool(jnp.isfinite(root).all()):
-        smallest = float(np.linalg.eigvalsh(np.asarray(matrix)).min())
+    if is_traced(matrix):
+        return jnp.linalg.cholesky(matrix)
+    host = np.asarray(matrix)
+    tolerance = 1e-6 * np.abs(host).max(initial=0.0)
+    if not np.isfinite(host).all() or np.abs(host - host.T).max() > tolerance:
+        raise ValueError(f"{name} must be symmetric and finite, got\n{host}")
+    try:
+        return jnp.asarray(np.linalg.cholesky(host))  # LAPACK, nothing to compile
+    except np.linalg.LinAlgError:
+        smallest = float(np.linalg.eigvalsh(host).min())
         raise ValueError(
             f"{name} must be positive definite, its smallest eigenvalue is "
             f"{smallest:.3g}"
-        )
-    return root
+        ) from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from math import comb
 
+import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
@@ -64,3 +65,15 @@ def directional(
             raised = tuple(degree + (j == i) for j, degree in enumerate(index))
             total = total + partials[raised] * tangent
     return total
+
+
+def slope_in(function: Callable[..., Array], position: int) -> Callable[..., Array]:
+    """The derivative of an elementwise function in one of its arguments."""
+
+    def slope(*args: Array) -> Array:
+        def along(x: Array) -> Array:
+            return function(*args[:position], x, *args[position + 1 :])
+
+        return jax.jvp(along, (args[position],), (jnp.ones_like(args[position]),))[1]
+
+    return slope

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 _TERMS = 10  # (z/2)^{2k}/k!^2 at z = 1 is below 1e-18 there
@@ -64,17 +65,28 @@ def _horner(
     return total
 
 
+def _loop(first: int, last: int, body, state, unroll: bool):
+    if not unroll:
+        return lax.fori_loop(first, last, lambda k, x: body(k * 1.0, x), state)
+    for k in range(first, last):
+        state = body(k, state)
+    return state
+
+
 def log_kv_series(
     v: Float[Array, "..."],
     log_z: Float[Array, "..."],
     *,
     max_order: int,
     reduced: bool = False,
+    unroll: bool = True,
 ) -> Float[Array, "..."]:
     """``log K_v(z)`` for ``0 <= v <= max_order + 1/2`` and ``z <= 1``.
 
     With ``reduced``, ``log(2 K_v(z) (z/2)^v)`` instead, which tends to ``log Γ(v)``
-    as ``z -> 0``: the large power of ``z`` is left out, not subtracted.
+    as ``z -> 0``: the large power of ``z`` is left out, not subtracted. Unrolled, the
+    loops run faster; left as loops, derivatives of high order compile in seconds
+    where they would take minutes.
     """
     v, log_z = jnp.broadcast_arrays(v, log_z)
     n = jnp.round(v)
@@ -113,28 +125,29 @@ def log_kv_series(
     else:
         scale = jnp.where(first & flat, 0.0, w) + n * sigma
 
-    d = f
-    s0 = f
-    s1 = jnp.full_like(f, 0.5)
-    power = jnp.ones_like(f)
-    for k in range(1, _TERMS):
+    def term(k, state):
+        a, d, f, p, s0, s1, weight = state
         r = 1 / (k * k - m2)
         f = (k * f + a) * r
         a, d = (k * a + m2 * d) * r, (k * d + a) * r
         p = p * (k + mu) * r
-        s1 = s1 + power * (p - k * f) / math.factorial(k)
-        power = power * x4
-        s0 = s0 + power * f / math.factorial(k)
+        weight = weight / k  # x4^{k-1}/k!, then x4^k/k!
+        s1 = s1 + weight * (p - k * f)
+        weight = weight * x4
+        return a, d, f, p, s0 + weight * f, s1, weight
+
+    start = (a, f, f, p, f, jnp.full_like(f, 0.5), jnp.ones_like(f))
+    s0, s1 = _loop(1, _TERMS, term, start, unroll)[4:6]
 
     # rho_j = (z/2) K_{mu+j+1}/K_{mu+j}; s0 carries x4 already when n >= 1.
     s0_safe = jnp.where(first, 1.0, s0)
     s1_safe = jnp.where(first, 1.0, s1)
-    product = s1_safe
-    x4_over_rho = s0_safe / s1_safe
-    for j in range(1, max_order):
-        rho = mu + j + x4_over_rho
-        rho = jnp.where(j < n, rho, 1.0)
-        product = product * rho
-        x4_over_rho = x4 / rho
+
+    def ratio(j, state):
+        product, x4_over_rho = state
+        rho = jnp.where(j < n, mu + j + x4_over_rho, 1.0)
+        return product * rho, x4 / rho
+
+    product = _loop(1, max_order, ratio, (s1_safe, s0_safe / s1_safe), unroll)[0]
     total = jnp.where(first, s0, product)
     return even + scale + jnp.log(total)

@@ -22,6 +22,7 @@ from normix.special._cumulants import (
     cumulants_from_moments,
     directional,
     multi_indices,
+    slope_in,
 )
 from normix.special._quadrature import moments, tilt
 from normix.special._series import log_kv_series
@@ -109,13 +110,49 @@ def _quadrature_partials(order: int, scaled: bool, p, z) -> dict[Index, Array]:
     return partials
 
 
+def _series_partials(order: int, scaled: bool, p, z) -> dict[Index, Array]:
+    """All partials of ``log K_p(z)`` (``+ z`` if ``scaled``) at small ``z``."""
+    unroll = order <= 2
+
+    def value(p, z):
+        log_k = log_kv_series(p, jnp.log(z), max_order=7, unroll=unroll)
+        return log_k + z if scaled else log_k
+
+    # Each on its own: XLA takes several times as long over one graph for all.
+    graphs = {(0, 0): value}
+    for i, j in multi_indices(2, order)[1:]:
+        lower = graphs[i - 1, j] if i else graphs[i, j - 1]
+        graphs[i, j] = slope_in(lower, 0 if i else 1)
+    return {a: graph(p, z) for a, graph in graphs.items()}
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _tower(order: int, scaled: bool, p, z):
+def _tower(order: int, scaled: bool, v, z) -> dict[Index, Array]:
     """Partials up to ``order``; differentiating asks for one order more.
 
     The quadrature's loop is therefore never itself differentiated.
     """
-    return _quadrature_partials(order, scaled, p, z)
+    negative = v < 0
+    p = jnp.where(negative, -v, v)
+    series = in_series_domain(p, z)
+    # Subnormal arguments count as zero, where K is infinite at every order.
+    proper = (z >= jnp.finfo(z.dtype).tiny) & ~jnp.isinf(z)
+    p_series = jnp.where(series, p, 1.0)
+    z_series = jnp.where(series & proper, z, 0.5)
+    p_quad = jnp.where(series, 1.0, p)
+    z_quad = jnp.where(series | ~proper, 1.0, z)
+    small = _series_partials(order, scaled, p_series, z_series)
+    large = _quadrature_partials(order, scaled, p_quad, z_quad)
+
+    partials = {}
+    for i, j in multi_indices(2, order):
+        value = jnp.where(series, small[i, j], large[i, j])
+        value = jnp.where(negative, (-1) ** i * value, value)
+        partials[i, j] = jnp.where(proper, value, jnp.nan)
+    at_infinity = jnp.nan if scaled else -jnp.inf
+    limit = jnp.where(z > 1, at_infinity, jnp.where(z >= 0, jnp.inf, jnp.nan))
+    partials[0, 0] = jnp.where(proper, partials[0, 0], limit)
+    return partials
 
 
 def _tower_jvp(order, scaled, primals, tangents):
@@ -128,21 +165,7 @@ _tower.defjvp(_tower_jvp, symbolic_zeros=True)
 
 
 def _log_kv(v: Float[Array, "..."], z: Float[Array, "..."], scaled: bool):
-    p = jnp.where(v < 0, -v, v)  # not abs: its second derivative at 0 is lost
-    series = in_series_domain(p, z)
-    positive = z >= jnp.finfo(z.dtype).tiny
-    p_series = jnp.where(series, p, 1.0)
-    z_series = jnp.where(series & positive, z, 0.5)
-    p_quad = jnp.where(series, 1.0, p)
-    z_quad = jnp.where(series | ~positive | jnp.isinf(z), 1.0, z)
-    small = log_kv_series(p_series, jnp.log(z_series), max_order=7)
-    if scaled:
-        small = small + z_series
-    large = _tower(0, scaled, p_quad, z_quad)[0, 0]
-    value = jnp.where(series, small, large)
-    # Subnormal arguments count as zero, where K is infinite at every order.
-    value = jnp.where(positive, value, jnp.where(z >= 0, jnp.inf, jnp.nan))
-    return jnp.where(jnp.isposinf(z), jnp.nan if scaled else -jnp.inf, value)
+    return _tower(0, scaled, v, z)[0, 0]
 
 
 def _kve_fallback(v: np.ndarray, z: np.ndarray) -> np.ndarray:

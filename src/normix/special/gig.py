@@ -24,6 +24,7 @@ from normix.special._cumulants import (
     cumulants_from_moments,
     directional,
     multi_indices,
+    slope_in,
 )
 from normix.special._gig_host import gig_moments_host
 from normix.special._lazy import compute_if_any
@@ -67,22 +68,12 @@ def _by_quadrature(order: int, scaled: bool, p, a, z) -> dict[Index, Array]:
     return out
 
 
-def _reduced_log_k(q, log_z):
-    """``log(2 K_q(z) (z/2)^q)`` for any real ``q``."""
+def _reduced_log_k(q, log_z, *, derivatives: int):
+    """``log(2 K_q(z) (z/2)^q)``, ``q`` within ``derivatives`` of the series' orders."""
     order = jnp.where(q < 0, -q, q)
-    value = log_kv_series(order, log_z, max_order=_SERIES_MAX + 2, reduced=True)
+    top, unroll = _SERIES_MAX + derivatives, derivatives <= 2
+    value = log_kv_series(order, log_z, max_order=top, reduced=True, unroll=unroll)
     return jnp.where(q < 0, value + 2 * q * (log_z - jnp.log(2.0)), value)
-
-
-def _derivative(f, order: int):
-    """The derivative of the given order, by nested forward differentiation."""
-    for _ in range(order):
-        f = partial(_slope, f)
-    return f
-
-
-def _slope(f, q):
-    return jax.jvp(f, (q,), (jnp.ones_like(q),))[1]
 
 
 def _neighbours(order: int, p, log_z) -> tuple[Array, ...]:
@@ -90,11 +81,12 @@ def _neighbours(order: int, p, log_z) -> tuple[Array, ...]:
 
     Neighbouring orders share an array: one graph a derivative to compile.
     """
-    h = partial(_reduced_log_k, log_z=log_z[None])
+    h = partial(_reduced_log_k, derivatives=order)
     entries = []
     for m in range(order + 1):
         steps = jnp.arange(m - order, order - m + 1, dtype=p.dtype)
-        entries.append(_derivative(h, m)(p + steps.reshape((-1,) + (1,) * p.ndim)))
+        entries.append(h(p + steps.reshape((-1,) + (1,) * p.ndim), log_z[None]))
+        h = slope_in(h, 0)
     return tuple(entries)
 
 

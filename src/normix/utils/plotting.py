@@ -1,2 +1,10 @@
-def set_theme():
-    pass
+"""Pictures of data, models and fits.
+
+Matplotlib is imported when a function is called: without it everything else works.
+"""
+
+from normix.utils._convergence import plot_em_convergence as plot_em_convergence
+from normix.utils._margins import plot_margins as plot_margins
+from normix.utils._theme import savefig as savefig
+from normix.utils._theme import set_theme as set_theme
+from normix.utils._theme import style_axes as style_axes

@@ -1,0 +1,85 @@
+"""The data that a fit is asked for, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+import numpy as np
+
+from normix._cli.failure import Failure
+from normix._cli.table import Table, read_table
+from normix.datasets import load_sp500_returns
+
+
+def load_data(file: str | None, columns: Sequence[str] | None, prices: bool) -> Table:
+    """The columns of ``file``, or of the data shipped; log returns if of prices.
+
+    **Raises**: :class:`Failure` for what cannot be read or cannot be fitted.
+    """
+    if file is None and prices:
+        raise Failure("--returns needs a FILE of prices; the data shipped are returns")
+    table = _shipped(columns) if file is None else _read(file, columns)
+    table = _log_returns(table) if prices else table
+    _check_rank(table)
+    return table
+
+
+def _shipped(columns: Sequence[str] | None) -> Table:
+    try:
+        data = load_sp500_returns(columns)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    lines = tuple(range(2, len(data.values) + 2))
+    return Table(data.columns, data.values, lines, tuple(data.dates.astype(str)))
+
+
+def _read(file: str, columns: Sequence[str] | None) -> Table:
+    try:
+        with click.open_file(file, encoding="utf-8-sig") as stream:
+            return read_table(stream, columns)
+    except OSError as error:
+        raise Failure(f"cannot read {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Failure(f"cannot read {file}: it is not text in UTF-8") from None
+    except ValueError as error:
+        raise Failure(f"{file}: {error}") from None
+
+
+def _log_returns(table: Table) -> Table:
+    """From each row of prices to the next."""
+    bad = np.argwhere(table.values <= 0)
+    if bad.size:
+        row, column = bad[0]
+        raise Failure(
+            f"line {table.lines[row]}, column {table.columns[column]!r}: prices must "
+            f"be positive, got {table.values[row, column]:g}"
+        )
+    return Table(
+        columns=table.columns,
+        values=np.diff(np.log(table.values), axis=0),
+        lines=table.lines[1:],
+        labels=None if table.labels is None else table.labels[1:],
+    )
+
+
+def _check_rank(table: Table) -> None:
+    """Refuse data to which no full dispersion can be fitted."""
+    X, names = table.values, np.array(table.columns)
+    n, d = X.shape
+    if n < d + 1:
+        counted = "1 column needs" if d == 1 else f"{d} columns need"
+        raise Failure(f"too few rows of data: {counted} at least {d + 1}, got {n}")
+    deviations = X.std(axis=0)
+    constant = names[deviations <= 1e-12 * np.abs(X).max(axis=0)]
+    if constant.size:
+        raise Failure(f"column '{constant[0]}' is constant; leave it out by --columns")
+    standard = (X - X.mean(axis=0)) / deviations
+    values, directions = np.linalg.eigh(standard.T @ standard / n)
+    if values[0] <= 1e-12 * d:
+        tied = names[np.abs(directions[:, 0]) > 1e-5]
+        listed = ", ".join(f"'{name}'" for name in tied)
+        raise Failure(
+            f"columns {listed} depend on each other linearly; leave one out by "
+            "--columns"
+        )

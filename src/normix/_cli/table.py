@@ -1,0 +1,131 @@
+"""Tables of numbers from CSV files, with errors that name the cell."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+# First columns of these names, or of none, label the rows even when they look like
+# numbers: 20240131, or pandas' 0, 1, 2, ...
+_INDEX_NAMES = ("", "date", "datetime", "day", "index", "month", "time", "timestamp")
+_MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "#n/a")
+
+
+class Table(NamedTuple):
+    """Columns of numbers, shape ``(n, d)``, and the file's line of each row."""
+
+    columns: tuple[str, ...]
+    values: Float[np.ndarray, "n d"]
+    lines: tuple[int, ...]
+    labels: tuple[str, ...] | None  # the column of row labels, if there is one
+
+
+def read_table(lines: Iterable[str], columns: Sequence[str] | None = None) -> Table:
+    """The numbers in the lines of a CSV file whose first line names the columns.
+
+    ``columns`` chooses and orders them; by default all are taken but a first one of
+    row labels. Cells are separated by commas, or by semicolons or tabs where the
+    header has more of those; empty lines are skipped.
+
+    **Raises**: ``ValueError`` for a file without a header or rows, a column that is
+    not there, and cells that are missing or not finite numbers, by line and column.
+
+    >>> from normix._cli.table import read_table
+    >>> table = read_table(["date,A,B", "2024-01-02,0.5,1", "2024-01-03,-0.25,2"])
+    >>> table.columns, table.values.tolist()
+    (('A', 'B'), [[0.5, 1.0], [-0.25, 2.0]])
+    """
+    header, rows, numbers = _split(lines)
+    named = len(header) > 1 and header[0].lower() in _INDEX_NAMES
+    labelled = named or not any(
+        _is_number(row[0]) or _is_missing(row[0]) for row in rows
+    )
+    valid = header[1:] if labelled else header
+    if not valid:
+        raise ValueError(f"there is no column of numbers beside {header[0]!r}")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise ValueError(f"column {twice[0]!r} is there more than once")
+    chosen = valid if columns is None else list(columns)
+    again = [name for k, name in enumerate(chosen) if name in chosen[:k]]
+    if again:
+        raise ValueError(f"column {again[0]!r} is asked for more than once")
+    unknown = [name for name in chosen if name not in header]
+    if unknown:
+        listed = ", ".join(map(repr, unknown))
+        raise ValueError(f"there is no column {listed}; there are {', '.join(valid)}")
+    positions = [header.index(name) for name in chosen]
+    cells = [[row[j] for j in positions] for row in rows]
+    try:
+        values = np.array(cells, dtype=float)
+    except ValueError:
+        values = None
+    if values is None or not np.isfinite(values).all():
+        raise ValueError(_first_fault(cells, chosen, numbers))
+    labels = tuple(row[0] for row in rows) if labelled else None
+    return Table(tuple(chosen), values, tuple(numbers), labels)
+
+
+def _split(lines: Iterable[str]) -> tuple[list[str], list[list[str]], list[int]]:
+    """The header, the rows and their line numbers."""
+    lines = iter(lines)
+    first = next(lines, "")
+    delimiter = max(",;\t", key=first.count)
+    header = [
+        name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])
+    ]
+    if not any(header):
+        raise ValueError("the first line must name the columns; it is empty")
+    if all(map(_is_number, header)):
+        raise ValueError("the first line must name the columns; it holds numbers")
+    rows, numbers = [], []
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        for row in reader:
+            number = reader.line_num + 1
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) != len(header):
+                raise ValueError(
+                    f"line {number} has {len(row)} cells, the first line names "
+                    f"{len(header)} columns"
+                )
+            rows.append(row)
+            numbers.append(number)
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num + 1}: {error}") from None
+    if not rows:
+        raise ValueError("there are no rows below the first line")
+    return header, rows, numbers
+
+
+def _first_fault(
+    cells: list[list[str]], columns: Sequence[str], numbers: Sequence[int]
+) -> str:
+    for number, row in zip(numbers, cells, strict=True):
+        for name, cell in zip(columns, row, strict=True):
+            where = f"line {number}, column {name!r}"
+            if _is_missing(cell):
+                return f"{where}: the value is missing"
+            if not _is_number(cell):
+                return f"{where}: {cell!r} is not a number"
+            if not math.isfinite(float(cell)):
+                return f"{where}: {cell!r} is not finite"
+    raise AssertionError("all cells are numbers")
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.strip().lower() in _MISSING
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

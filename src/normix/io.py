@@ -1,0 +1,171 @@
+"""Models to and from readable JSON, exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from normix.distributions import (
+    Gamma,
+    GeneralizedInverseGaussian,
+    InverseGaussian,
+    MultivariateNormal,
+)
+from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.normal_inverse_gaussian import (
+    JointNormalInverseGaussian,
+    NormalInverseGaussian,
+)
+
+_FORMAT = "normix model"
+_VERSION = 1
+
+# What a file may hold, nested parts included; a new family is a new line here.
+_CLASSES: dict[str, type[eqx.Module]] = {
+    cls.__name__: cls
+    for cls in (
+        CholeskyDispersion,
+        Gamma,
+        GeneralizedInverseGaussian,
+        InverseGaussian,
+        JointNormalInverseGaussian,
+        MultivariateNormal,
+        NormalInverseGaussian,
+    )
+}
+
+
+def save(model: eqx.Module, path: str | os.PathLike[str]) -> None:
+    """Write a distribution to ``path`` as JSON that :func:`load` restores bit by bit.
+
+    The file names the class of the model and of its parts and lists their fields:
+    the classical parameters, with a dispersion or covariance by its Cholesky factor.
+
+    **Raises**: ``ValueError`` for an object that is not a distribution of normix.
+
+    >>> import tempfile, pathlib, normix
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "gamma.json"
+    >>> normix.save(normix.Gamma(alpha=2.0, beta=0.5), path)
+    >>> float(normix.load(path).mean())
+    4.0
+    """
+    document = {"format": _FORMAT, "version": _VERSION} | _encode(model)
+    text = _layout(document) + "\n"  # complete before the file is touched
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """The distribution that :func:`save` wrote to ``path``.
+
+    Arrays come back with the dtype that they had.
+
+    **Raises**: ``ValueError`` for a file that is not such a file or is damaged, an
+    unknown class, a format newer than this version of normix, or double precision
+    while JAX has it switched off; ``FileNotFoundError`` where there is no file.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # not UTF-8, or not JSON
+        raise ValueError(f"{path} is not a normix model: {error}") from None
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        raise ValueError(
+            f'{path} is not a normix model: it lacks "format": "{_FORMAT}"'
+        )
+    version = document.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise ValueError(f"{path}: version must be a positive integer, got {version!r}")
+    if version > _VERSION:
+        raise ValueError(
+            f"{path} has format version {version}; this normix reads up to "
+            f"{_VERSION}: upgrade normix to load it"
+        )
+    parts = {k: v for k, v in document.items() if k not in ("format", "version")}
+    try:
+        return _decode(parts, "model")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, eqx.Module):
+        name = type(value).__name__
+        if _CLASSES.get(name) is not type(value):
+            raise ValueError(f"cannot save a {name}; accepted are {_known()}")
+        fields = dataclasses.fields(value)
+        return {"class": name} | {
+            f.name: _encode(getattr(value, f.name)) for f in fields
+        }
+    if isinstance(value, jax.Array | np.ndarray | np.generic):
+        array = np.asarray(value)
+        return {"dtype": array.dtype.name, "values": _numbers(array.tolist())}
+    raise ValueError(f"cannot save {value!r}: expected a normix distribution")
+
+
+def _numbers(value: Any) -> Any:
+    """Nested lists with the floats that JSON lacks as strings."""
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value
+
+
+def _decode(value: Any, where: str) -> Any:
+    if isinstance(value, dict) and "class" in value:
+        cls = _CLASSES.get(str(value["class"]))
+        if cls is None:
+            raise ValueError(
+                f"{where} has unknown class {value['class']!r}; known are {_known()}"
+            )
+        parts = {k: _decode(v, k) for k, v in value.items() if k != "class"}
+        names = [f.name for f in dataclasses.fields(cls)]
+        if set(parts) != set(names):
+            raise ValueError(
+                f"{cls.__name__} has the fields {', '.join(names)}; the file gives "
+                f"{', '.join(parts) or 'none'}"
+            )
+        return cls(**parts)
+    if isinstance(value, dict) and set(value) == {"dtype", "values"}:
+        return _array(value["dtype"], value["values"], where)
+    raise ValueError(f"{where} is neither a class nor an array")
+
+
+def _array(name: Any, values: Any, where: str) -> jax.Array:
+    try:
+        dtype = jnp.dtype(name)
+        array = np.array(values, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where} is not an array: {error}") from None
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise ValueError(
+            f"{where} is {dtype.name}, which JAX has switched off; call "
+            'jax.config.update("jax_enable_x64", True) first'
+        )
+    return jnp.asarray(array)
+
+
+def _known() -> str:
+    return ", ".join(sorted(_CLASSES))
+
+
+def _layout(value: Any, indent: str = "") -> str:
+    """JSON with a line for each field and for each row of a matrix."""
+    inner = indent + "  "
+    if isinstance(value, dict) and "values" not in value:
+        pairs = (f"{json.dumps(k)}: {_layout(v, inner)}" for k, v in value.items())
+        return "{\n" + ",\n".join(inner + pair for pair in pairs) + f"\n{indent}}}"
+    if isinstance(value, dict):
+        dtype = json.dumps(value["dtype"])
+        return f'{{"dtype": {dtype}, "values": {_layout(value["values"], indent)}}}'
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        rows = ",\n".join(inner + _layout(row, inner) for row in value)
+        return f"[\n{rows}\n{indent}]"
+    return json.dumps(value, allow_nan=False)

@@ -1,0 +1,213 @@
+"""The margins of data beside those of a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from normix._arrays import as_data
+from normix.fitting.em.result import EMResult
+from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.marginal import MarginalMixture
+from normix.utils._convergence import draw_log_likelihoods, histories
+from normix.utils._text import words
+from normix.utils._theme import CONTRAST, DATA, GREY, MODEL, require, style_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_NORMAL_LABEL = "normal of the same mean and variance"
+_POINTS = 201  # half of the grid on which a density is drawn
+_MOST_PANELS = 35  # more cannot be read
+
+
+def plot_margins(
+    model: MarginalMixture,
+    X: Float[ArrayLike, "n d"],
+    *,
+    names: Sequence[str] | None = None,
+    result: EMResult | None = None,
+) -> Figure:
+    """Each column's histogram with the fitted and a normal density, on a log axis.
+
+    ``X`` has shape ``(n, d)``; the normal has the column's mean and variance. Where
+    the histogram is thin, bins are joined. The first 35 columns are drawn. ``names``
+    head the panels; ``result`` adds one with the log-likelihood by iteration.
+
+    **Raises**: ``ValueError`` for data that do not fit the model, names that do not
+    fit the data, constant columns, or a result without histories.
+
+    >>> from normix import NormalInverseGaussian
+    >>> from normix.datasets import load_sp500_returns
+    >>> from normix.utils.plotting import plot_margins
+    >>> returns = load_sp500_returns(["AAPL", "JPM", "XOM"])
+    >>> model = NormalInverseGaussian.default_init(returns.values)
+    >>> figure = plot_margins(model, returns.values, names=returns.columns)
+    """
+    data = np.asarray(as_data(X, columns=model.d))
+    names = [f"x{j + 1}" for j in range(model.d)] if names is None else list(names)
+    if len(names) != model.d:
+        raise ValueError(f"names must be {model.d}, one a column, got {len(names)}")
+    constant = np.nonzero(np.ptp(data, axis=0) == 0)[0]
+    if constant.size:
+        raise ValueError(f"X has constant columns: {constant.tolist()}")
+    log_likelihoods = None if result is None else histories(result)[0]
+
+    columns = data.T[:_MOST_PANELS]
+    histograms = [_histogram(column) for column in columns]
+    grids = np.stack(
+        [_grid(x, h[0, 0], h[0, -1]) for x, h in zip(columns, histograms, strict=True)]
+    )
+    densities = np.exp(margin_log_densities(model.joint, jnp.asarray(grids)))
+
+    figure, panels = _panels(len(columns), log_likelihoods is not None)
+    label = words(type(model).__name__)
+    for j, column in enumerate(columns):
+        _draw_margin(panels[j], column, histograms[j], grids[j], densities[j], label)
+        _title(panels[j], names[j])
+    if log_likelihoods is not None:
+        draw_log_likelihoods(panels[-1], log_likelihoods)
+        _title(panels[-1], "Mean log-likelihood")
+    figure.supylabel("density, log scale", fontsize="medium")
+    drawn = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+    labels = ["data", label, _NORMAL_LABEL]
+    figure.legend(
+        [drawn[name] for name in labels],
+        labels,
+        loc="outside upper center",
+        ncols=3,
+        frameon=False,
+    )
+    return figure
+
+
+@jax.jit
+def margin_log_densities(
+    joint: JointNormalMixture, grids: Float[Array, "d m"]
+) -> Float[Array, "d m"]:
+    """The log-density of each margin of ``X`` on its own grid, all in one go.
+
+    Margin j is the one-dimensional mixture of ``mu[j]``, ``gamma[j]`` and
+    ``sigma[j, j]`` with the same mixing variable.
+    """
+
+    def margin(mu, gamma, variance, grid):
+        dispersion = CholeskyDispersion(jnp.sqrt(variance)[None, None])
+        one = type(joint)(mu[None], gamma[None], dispersion, joint.subordinator)
+        return one.log_prob_marginal(grid[:, None])
+
+    m = grids.shape[0]
+    variances = joint.dispersion.variances()
+    return jax.vmap(margin)(joint.mu[:m], joint.gamma[:m], variances[:m], grids)
+
+
+def _draw_margin(
+    ax: Axes,
+    column: Float[np.ndarray, " n"],
+    histogram: Float[np.ndarray, "3 bins"],
+    grid: Float[np.ndarray, " m"],
+    density: Float[np.ndarray, " m"],
+    label: str,
+) -> None:
+    style_axes(ax)
+    centres, heights, errors = histogram
+    deviation = column.std()
+    z = (grid - column.mean()) / deviation
+    normal = np.exp(-0.5 * z * z) / (deviation * math.sqrt(2 * math.pi))
+    dots = {"fmt": "o", "ms": 3.2, "mew": 0, "color": DATA}
+    bars = {"ecolor": GREY, "elinewidth": 0.7, "zorder": 3}
+    ax.errorbar(centres, heights, errors, label="data", **dots, **bars)
+    ax.fill_between(grid, density, color=MODEL, alpha=0.08, lw=0)
+    ax.plot(grid, density, lw=1.8, color=MODEL, label=label)
+    ax.plot(grid, normal, "--", lw=1.4, color=CONTRAST, label=_NORMAL_LABEL)
+    ax.set_yscale("log")
+    # From the data: the normal's tails would take the axis down to 1e-300.
+    top = max(heights.max(), density.max(), normal.max())
+    ax.set_ylim(heights.min() / 5, 2 * top)
+    ax.set_xlim(grid[0], grid[-1])
+    _few_ticks(ax)
+
+
+def _grid(
+    column: Float[np.ndarray, " n"], first: float, last: float
+) -> Float[np.ndarray, " m"]:
+    """Points from somewhat below ``first`` to above ``last``, half of them central."""
+    pad = 0.1 * (last - first)
+    low, high = first - pad, last + pad
+    quarter, middle, three_quarters = np.quantile(column, [0.25, 0.5, 0.75])
+    reach = 4 * (three_quarters - quarter)
+    centre = np.linspace(max(low, middle - reach), min(high, middle + reach), _POINTS)
+    return np.sort(np.append(np.linspace(low, high, _POINTS), centre))
+
+
+def _histogram(column: Float[np.ndarray, " n"]) -> Float[np.ndarray, "3 bins"]:
+    """A histogram that is fit for a log axis: centres, densities, standard errors.
+
+    Bins of Scott's width (Biometrika 66, 1979) are joined from both ends inwards until
+    each holds five observations: a bin of one says little and an empty one has no
+    logarithm. A centre is the mean of what is in the bin.
+    """
+    n = len(column)
+    width = 3.49 * column.std() / n ** (1 / 3)
+    bins = min(max(math.ceil(np.ptp(column) / width), 5), 1000)
+    counts, edges = np.histogram(column, bins=bins)
+    sums, _ = np.histogram(column, bins=edges, weights=column)
+    # Bins from the left end to the peak are closed on their right, the others on
+    # their left, so that the loose ends of both meet at the peak.
+    peak, least = int(counts.argmax()), min(5, 1 + n // 10)
+    starts = {0, peak}
+    for order, after in ((range(peak), 1), (range(len(counts) - 1, peak, -1), 0)):
+        held = 0
+        for k in order:
+            held += counts[k]
+            if held >= least:
+                starts.add(k + after)
+                held = 0
+    first = np.array(sorted(starts))
+    counts, sums = np.add.reduceat(counts, first), np.add.reduceat(sums, first)
+    widths = np.diff(np.append(edges[first], edges[-1]))
+    some = counts > 0
+    counts, sums, widths = counts[some], sums[some], widths[some]
+    heights = counts / (n * widths)
+    return np.stack([sums / counts, heights, heights / np.sqrt(counts)])
+
+
+def _panels(count: int, wide: bool) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels, and a last one in the room that is left."""
+    total = count + wide
+    columns = total if total <= 3 else min(math.ceil(math.sqrt(total)), 5)
+    rows = math.ceil(total / columns)
+    # A few panels are larger: the legend needs six inches.
+    width, height = (3.6, 2.8) if columns <= 2 else (3.1, 2.2)
+    pyplot = require("matplotlib.pyplot")
+    figure = pyplot.figure(
+        figsize=(width * columns, height * rows + 0.5), layout="constrained"
+    )
+    figure.get_layout_engine().set(h_pad=0.07, hspace=0.04)
+    grid = figure.add_gridspec(rows, columns)
+    panels = [figure.add_subplot(grid[divmod(k, columns)]) for k in range(count)]
+    if wide:
+        row, column = divmod(count, columns)
+        panels.append(figure.add_subplot(grid[row, column:]))
+    return figure, panels
+
+
+def _title(ax: Axes, text: str) -> None:
+    ax.set_title(
+        text, loc="left", fontsize="medium", fontweight="bold", pad=4, parse_math=False
+    )
+
+
+def _few_ticks(ax: Axes) -> None:
+    ticker = require("matplotlib.ticker")
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_locator(ticker.LogLocator(numticks=5))
+    ax.yaxis.set_minor_locator(ticker.NullLocator())

@@ -1,0 +1,261 @@
+"""log K_v(z) against 75-digit quadrature (``bessel_reference.csv``) and mpmath."""
+
+from __future__ import annotations
+
+import csv
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+from normix import log_kv
+from normix.special.bessel import log_kve
+
+from .oracles import bessel_partials, log_k_scaled, worst
+
+with Path(__file__).with_name("bessel_reference.csv").open(encoding="ascii") as file:
+    ROWS = list(csv.DictReader(file))
+REFERENCE = {c: np.array([float(row[c]) for row in ROWS]) for c in ROWS[0]}
+V, Z = REFERENCE["v"], REFERENCE["z"]
+# 1/z^2 leaves the range of a double below about 1e-154.
+FINITE = np.isfinite(REFERENCE["dzz"])
+
+
+# log K is elementwise: one forward tangent, or the gradient of the sum, gives the
+# derivative at every point without a Jacobian.
+def forward(f, i):
+    def derivative(*x):
+        def along(t):
+            return f(*x[:i], t, *x[i + 1 :])
+
+        return jax.jvp(along, (x[i],), (jnp.ones_like(x[i]),))[1]
+
+    return derivative
+
+
+def reverse(f, i):
+    return jax.grad(lambda *x: f(*x).sum(), i)
+
+
+MODES = {"forward": forward, "reverse": reverse}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def second_derivatives(outer, inner, v, z):
+    """``[[vv, vz], [zv, zz]]``, the outer variable first."""
+    first = [MODES[inner](log_kv, i) for i in (0, 1)]
+    return [[MODES[outer](f, i)(v, z) for f in first] for i in (0, 1)]
+
+
+@jax.jit
+def first_derivatives(v, z):
+    return jax.grad(lambda v, z: log_kv(v, z).sum(), (0, 1))(v, z)
+
+
+# -- double precision ------------------------------------------------------------
+
+
+def test_reference_covers_the_domain():
+    assert len(ROWS) == 1010
+    assert np.abs(V).max() == 1e4
+    assert (Z.min(), Z.max()) == (1e-300, 1e8)
+
+
+def test_values():
+    assert worst(log_kv(V, Z), REFERENCE["log_k"], floor=1.0) <= 1e-13
+
+
+def test_scaled_values():
+    p, z = np.array([(0.3, 1e-5), (2.0, 0.7), (-4.5, 3.0), (80.0, 1e4), (1.0, 1e9)]).T
+    want = [log_k_scaled(*x) for x in zip(p, z, strict=True)]
+    assert worst(log_kve(p, z), want, floor=1.0) <= 1e-13
+
+
+def test_first_derivatives():
+    dv, dz = first_derivatives(V, Z)
+    assert worst(dv, REFERENCE["dv"]) <= 1e-12
+    assert worst(dz, REFERENCE["dz"]) <= 1e-12
+
+
+@pytest.mark.parametrize(("outer", "inner"), list(product(MODES, MODES)))
+def test_second_derivatives(outer, inner):
+    """A rule inside a loop may be right to first order and silently wrong here."""
+    (vv, vz), (zv, zz) = second_derivatives(outer, inner, V, Z)
+    assert worst(vv, REFERENCE["dvv"]) <= 1e-10
+    assert worst(vz, REFERENCE["dvz"]) <= 1e-10
+    assert worst(zv, REFERENCE["dvz"]) <= 1e-10
+    assert worst(zz[FINITE], REFERENCE["dzz"][FINITE]) <= 1e-10
+    assert not np.isfinite(zz[~FINITE]).any()
+
+
+def test_hessian_under_vmap():
+    hessian = jax.jit(jax.vmap(jax.hessian(log_kv, (0, 1))))
+    (vv, vz), (zv, zz) = hessian(V[FINITE], Z[FINITE])
+    for got, column in ((vv, "dvv"), (vz, "dvz"), (zv, "dvz"), (zz, "dzz")):
+        assert worst(got, REFERENCE[column][FINITE]) <= 1e-10
+
+
+@pytest.mark.parametrize("modes", [(forward, forward, reverse), (reverse,) * 3])
+def test_third_derivatives(modes):
+    v = np.array([0.0, 0.3, -1.0, 2.5, 6.4, 6.6, -40.0, 0.5, 3.0, 300.0])
+    z = np.array([0.4, 1e-3, 1e-12, 0.9, 0.5, 0.5, 7.0, 1.1, 50.0, 1e4])
+    a, b, c = modes
+
+    @jax.jit
+    def third(v, z):
+        dv, dz = c(log_kv, 0), c(log_kv, 1)
+        dvz, dzz = b(dv, 1), b(dz, 1)
+        return a(b(dv, 0), 0)(v, z), a(dvz, 0)(v, z), a(dvz, 1)(v, z), a(dzz, 1)(v, z)
+
+    exact = [bessel_partials(*x) for x in zip(v, z, strict=True)]
+    for got, index in zip(third(v, z), ((3, 0), (2, 1), (1, 2), (0, 3)), strict=True):
+        want = [float(partials[index]) for partials in exact]
+        # At v = 0 the odd ones vanish, as cancelling sums of terms of order one.
+        assert worst(got, want, floor=1e-10) <= 1e-9, index
+
+
+def test_third_derivative_agrees_with_differences():
+    """The oracle of the test above, against differences of mpmath's own Bessel."""
+    with mpmath.workdps(60):
+        v, z = mpmath.mpf(2.5), mpmath.mpf(0.9)
+        want = mpmath.diff(lambda v, z: mpmath.log(mpmath.besselk(v, z)), (v, z), (2, 1))
+    assert worst(bessel_partials(2.5, 0.9)[2, 1], want) <= 1e-15
+
+
+def test_symmetric_in_the_order():
+    """Even in v, so the odd derivatives at v = 0 are exactly zero."""
+    np.testing.assert_array_equal(log_kv(V, Z), log_kv(-V, Z))
+    dv, _ = first_derivatives(V, Z)
+    flipped, _ = first_derivatives(-V, Z)
+    np.testing.assert_array_equal(dv, -flipped)
+    assert (dv[V == 0] == 0).all()
+    slope = jax.jvp(lambda v: log_kv(v, 0.7), (0.0,), (1.0,))[1]
+    assert slope == 0
+
+
+# -- single precision --------------------------------------------------------------
+
+SMALLEST = np.finfo(np.float32).tiny
+SINGLE = [np.asarray(x, np.float32) for x in (V, Z)]
+SINGLE = [x[SINGLE[1] >= 1.01 * SMALLEST] for x in SINGLE]
+
+
+def in_single(got, want, tolerance, *, floor=0.0):
+    """Float32, near float64 results, and finite wherever those fit."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.dtype == np.float32
+    fits = np.abs(want) < np.finfo(np.float32).max
+    # Below the smallest normal number relative accuracy is out of reach.
+    assert worst(got[fits], want[fits], floor=max(floor, 1e-30)) <= tolerance
+    assert not np.isfinite(got[~fits]).any()
+
+
+def test_single_precision_reference_points():
+    """The rows whose order and argument are float32 numbers, with no detour."""
+    exact = (V == V.astype(np.float32)) & (Z == Z.astype(np.float32))
+    assert exact.sum() >= 30
+    v, z = (np.asarray(x[exact], np.float32) for x in (V, Z))
+    in_single(log_kv(v, z), REFERENCE["log_k"][exact], 1e-5, floor=1.0)
+    dv, dz = first_derivatives(v, z)
+    in_single(dv, REFERENCE["dv"][exact], 1e-5)
+    in_single(dz, REFERENCE["dz"][exact], 1e-5)
+
+
+def test_single_precision():
+    """Against double precision, whose accuracy the tests above establish."""
+    doubles = [x.astype(np.float64) for x in SINGLE]
+    in_single(log_kv(*SINGLE), log_kv(*doubles), 1e-5, floor=1.0)
+    for got, want in zip(
+        first_derivatives(*SINGLE), first_derivatives(*doubles), strict=True
+    ):
+        in_single(got, want, 1e-5)
+    got, want = (second_derivatives("forward", "reverse", *x) for x in (SINGLE, doubles))
+    for i, j in product((0, 1), (0, 1)):
+        in_single(got[i][j], want[i][j], 3e-5)
+
+
+def test_dtype_follows_the_inputs():
+    one, two = jnp.float32(1.0), jnp.float64(1.0)
+    for backend in ("jax", "cpu"):
+        assert log_kv(one, one, backend=backend).dtype == jnp.float32
+        assert log_kv(one, two, backend=backend).dtype == jnp.float64
+        assert log_kv(1, 2, backend=backend).dtype == jnp.float64
+        assert log_kv(one, 2.0, backend=backend).dtype == jnp.float32
+
+
+# -- the edges of the domain -------------------------------------------------------
+
+
+@pytest.mark.parametrize("v", [0.0, 0.5, -3.0, 6.5, 1e4])
+def test_edges_of_the_argument(v):
+    assert log_kv(v, 0.0) == np.inf
+    assert log_kv(v, 1e-310) == np.inf  # subnormal: as zero
+    assert np.isnan(log_kv(v, -1e-300))
+    assert np.isnan(log_kv(v, -1.0))
+    assert np.isnan(log_kv(v, np.nan))
+    assert log_kv(v, np.inf) == -np.inf
+    single = log_kv(jnp.float32(v), jnp.array([0.0, 1e-39, -1.0, jnp.inf], jnp.float32))
+    np.testing.assert_array_equal(single, [np.inf, np.inf, np.nan, -np.inf])
+
+
+def test_edges_do_not_spoil_their_neighbours():
+    """Elements outside the domain leave values and gradients of the others alone."""
+    v, z = np.full(6, 1.3), np.array([0.0, -1.0, np.inf, np.nan, 0.2, 5.0])
+    both = first_derivatives(v, z)
+    alone = first_derivatives(v[4:], z[4:])
+    for got, want in zip(both, alone, strict=True):
+        assert np.isfinite(want).all()
+        assert worst(got[4:], want) <= 1e-15
+
+
+def test_broadcasting():
+    v, z = np.array([[0.5], [1.5], [7.0]]), np.array([0.3, 2.0])
+    want = [[float(mpmath.log(mpmath.besselk(*x))) for x in product(w, z)] for w in v]
+    assert worst(log_kv(v, z), want, floor=1.0) <= 1e-14
+
+
+# -- the cpu backend ---------------------------------------------------------------
+
+
+def test_cpu_values():
+    assert worst(log_kv(V, Z, backend="cpu"), REFERENCE["log_k"], floor=1.0) <= 1e-11
+
+
+def test_cpu_is_finite_where_kve_overflows():
+    from scipy.special import kve
+
+    v, z = np.array([(1e4, 1e-300), (1e4, 50.0), (30.0, 1e-20), (6.0, 1e-100)]).T
+    with np.errstate(over="ignore"):
+        assert np.isinf(kve(v, z)).all()
+    want = [log_k_scaled(*x) for x in zip(v, z, strict=True)]  # z is lost in rounding
+    assert worst(log_kv(v, z, backend="cpu"), want - z) <= 1e-13
+
+
+def test_cpu_edges():
+    z = np.array([0.0, -1.0, np.inf, np.nan])
+    want = [np.inf, np.nan, -np.inf, np.nan]
+    np.testing.assert_array_equal(log_kv(1.5, z, backend="cpu"), want)
+
+
+def test_cpu_under_transformations():
+    """jit, vmap and grad, as the jax backend has them."""
+    some = slice(0, None, 25)
+    v, z = V[some], Z[some]
+    on_cpu = partial(log_kv, backend="cpu")
+    values = jax.jit(jax.vmap(on_cpu))(v, z)
+    assert worst(values, REFERENCE["log_k"][some], floor=1.0) <= 1e-11
+    dv, dz = jax.jit(jax.vmap(jax.grad(on_cpu, (0, 1))))(v, z)
+    assert worst(dv, REFERENCE["dv"][some]) <= 1e-11
+    assert worst(dz, REFERENCE["dz"][some]) <= 1e-11
+
+
+@pytest.mark.parametrize("backend", ["scipy", "", "JAX", None])
+def test_unknown_backend(backend):
+    with pytest.raises(ValueError, match="backend") as caught:
+        log_kv(1.0, 1.0, backend=backend)
+    assert "jax" in str(caught.value) and "cpu" in str(caught.value)
