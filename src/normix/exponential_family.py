@@ -127,8 +127,8 @@ class ExponentialFamily(eqx.Module):
     def bregman_divergence(cls, theta: ArrayLike, eta: ArrayLike) -> Float[Array, ""]:
         r""":math:`\psi(\theta) - \theta^\top\eta`, the objective of η → θ.
 
-        Its minimum over :math:`\theta` is the negative entropy conjugate, so a fit
-        by maximum likelihood minimises it at the sample's :math:`\eta`.
+        Convex in :math:`\theta`, and least at the member whose expectation parameters
+        are :math:`\eta`: maximum likelihood minimises it at the sample's.
         """
         theta = as_float(theta)
         return cls._log_partition_from_theta(theta) - jnp.dot(theta, as_float(eta))
@@ -220,11 +220,14 @@ class ExponentialFamily(eqx.Module):
 @jax.jit
 def _log_prob(model: ExponentialFamily, x: Observation) -> Array:
     theta = model.natural_params()
-    return (
-        model.log_base_measure(x)
+    log_base = model.log_base_measure(x)
+    value = (
+        log_base
         + jnp.dot(theta, model.sufficient_statistics(x))
         - model._log_partition_from_theta(theta)
     )
+    # Outside the support the statistics need not be finite.
+    return jnp.where(jnp.isneginf(log_base), -jnp.inf, value)
 
 
 @jax.jit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import mpmath as mp
@@ -90,12 +92,16 @@ def test_density_and_posterior_are_those_of_the_joint(d, seed, lam, skew):
 def test_one_dimension_is_scipy_norminvgauss():
     mu, gamma, s2, m, lam = 0.3, -0.4, 2.0, 1.3, 0.7
     nig = NormalInverseGaussian.from_classical(
-        mu=[mu], gamma=[gamma], sigma=[[s2]], mu_ig=m, lam=lam
+        mu=np.array([mu]),
+        gamma=np.array([gamma]),
+        sigma=np.array([[s2]]),
+        mu_ig=m,
+        lam=lam,
     )
     # α² = (a + γ²/σ²)/σ², β = γ/σ², δ² = b σ² in SciPy's a = αδ, b = βδ
     delta, beta = np.sqrt(lam * s2), gamma / s2
     alpha = np.sqrt((lam / m**2 + gamma**2 / s2) / s2)
-    reference = scipy.stats.norminvgauss(alpha * delta, beta * delta, mu, delta)
+    reference: Any = scipy.stats.norminvgauss(alpha * delta, beta * delta, mu, delta)
     x = np.linspace(-60, 60, 121)
     ours = jax.vmap(nig.log_prob)(x[:, None])
     np.testing.assert_allclose(ours, reference.logpdf(x), rtol=1e-12, atol=1e-12)
@@ -137,7 +143,7 @@ def test_far_tail_and_near_normal_limit():
         mu=np.zeros(2), gamma=gamma, sigma=sigma, mu_ig=1.0, lam=1e12
     )
     x = np.array([0.7, 0.1])
-    normal = scipy.stats.multivariate_normal(gamma, sigma)
+    normal: Any = scipy.stats.multivariate_normal(gamma, sigma)
     assert float(limit.log_prob(x)) == pytest.approx(normal.logpdf(x), abs=1e-10)
 
 
@@ -157,11 +163,11 @@ def test_joint_is_the_exponential_family_that_it_claims():
     joint = model(2, 13).joint
     X, Y = joint.rvs(5, seed=0)
     for x, y in zip(np.asarray(X), np.asarray(Y), strict=True):
-        given_y = scipy.stats.multivariate_normal(
-            joint.mu + joint.gamma * y, np.asarray(joint.sigma()) * y
+        given_y: Any = scipy.stats.multivariate_normal(
+            np.asarray(joint.mu + joint.gamma * y), np.asarray(joint.sigma()) * y
         )
         ig = joint.subordinator
-        law = scipy.stats.invgauss(float(ig.mu / ig.lam), scale=float(ig.lam))
+        law: Any = scipy.stats.invgauss(float(ig.mu / ig.lam), scale=float(ig.lam))
         exact = given_y.logpdf(x) + law.logpdf(y)
         assert float(joint.log_prob_joint(x, y)) == pytest.approx(exact, rel=1e-12)
     # ∇ψ(θ) is the vector of expectations, which has a closed form
@@ -189,7 +195,7 @@ def test_e_step_averages_the_posterior_and_chunks_agree():
     X = np.asarray(nig.rvs(1500, seed=2))
     given = nig.joint.conditional_expectations(X)
     w = np.asarray(given["E_inv_Y"])
-    exact = NormalMixtureEta(
+    averages: Any = (
         w.mean(),
         np.asarray(given["E_Y"]).mean(),
         np.asarray(given["E_log_Y"]).mean(),
@@ -197,6 +203,7 @@ def test_e_step_averages_the_posterior_and_chunks_agree():
         (X * w[:, None]).mean(0),
         (X * w[:, None]).T @ X / len(X),
     )
+    exact = NormalMixtureEta(*averages)
     whole = nig.e_step(X)
 
     @jax.jit

@@ -58,9 +58,7 @@ def law(p: float, a: float, b: float) -> Law:
         weights = [mpmath.exp(-drop(t)) for t in nodes]
         total = mpmath.fsum(weights)
         log_k = p * mode - omega + mpmath.log(h * total / 2)
-        return Law(
-            log_k, z, mpmath.log(b / a) / 2, nodes, [w / total for w in weights]
-        )
+        return Law(log_k, z, mpmath.log(b / a) / 2, nodes, [w / total for w in weights])
 
 
 def joint_cumulants(variables: list[list[mpf]], weights: list[mpf], order: int):

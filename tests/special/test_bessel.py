@@ -89,8 +89,7 @@ def test_second_derivatives(outer, inner):
     assert worst(vv, REFERENCE["dvv"]) <= 1e-10
     assert worst(vz, REFERENCE["dvz"]) <= 1e-10
     assert worst(zv, REFERENCE["dvz"]) <= 1e-10
-    assert worst(zz[FINITE], REFERENCE["dzz"][FINITE]) <= 1e-10
-    assert not np.isfinite(zz[~FINITE]).any()
+    assert worst(zz, REFERENCE["dzz"]) <= 1e-10  # infinite where it overflows
 
 
 def test_hessian_under_vmap():
@@ -100,7 +99,7 @@ def test_hessian_under_vmap():
         assert worst(got, REFERENCE[column][FINITE]) <= 1e-10
 
 
-@pytest.mark.parametrize("modes", [(forward, forward, reverse), (reverse,) * 3])
+@pytest.mark.parametrize("modes", [(forward,) * 3, (reverse,) * 3])
 def test_third_derivatives(modes):
     v = np.array([0.0, 0.3, -1.0, 2.5, 6.4, 6.6, -40.0, 0.5, 3.0, 300.0])
     z = np.array([0.4, 1e-3, 1e-12, 0.9, 0.5, 0.5, 7.0, 1.1, 50.0, 1e4])
@@ -123,7 +122,9 @@ def test_third_derivative_agrees_with_differences():
     """The oracle of the test above, against differences of mpmath's own Bessel."""
     with mpmath.workdps(60):
         v, z = mpmath.mpf(2.5), mpmath.mpf(0.9)
-        want = mpmath.diff(lambda v, z: mpmath.log(mpmath.besselk(v, z)), (v, z), (2, 1))
+        want = mpmath.diff(
+            lambda v, z: mpmath.log(mpmath.besselk(v, z)), (v, z), (2, 1)
+        )
     assert worst(bessel_partials(2.5, 0.9)[2, 1], want) <= 1e-15
 
 
@@ -140,9 +141,10 @@ def test_symmetric_in_the_order():
 
 # -- single precision --------------------------------------------------------------
 
-SMALLEST = np.finfo(np.float32).tiny
-SINGLE = [np.asarray(x, np.float32) for x in (V, Z)]
-SINGLE = [x[SINGLE[1] >= 1.01 * SMALLEST] for x in SINGLE]
+# Points out of reach of float32 become (1, 1), so that shapes, and with them what is
+# compiled, stay the same.
+WITHIN = Z >= 1.01 * np.finfo(np.float32).tiny
+SINGLE = [np.where(WITHIN, x, 1.0).astype(np.float32) for x in (V, Z)]
 
 
 def in_single(got, want, tolerance, *, floor=0.0):
@@ -152,18 +154,17 @@ def in_single(got, want, tolerance, *, floor=0.0):
     fits = np.abs(want) < np.finfo(np.float32).max
     # Below the smallest normal number relative accuracy is out of reach.
     assert worst(got[fits], want[fits], floor=max(floor, 1e-30)) <= tolerance
-    assert not np.isfinite(got[~fits]).any()
+    np.testing.assert_array_equal(got[~fits], np.sign(want[~fits]) * np.inf)
 
 
 def test_single_precision_reference_points():
     """The rows whose order and argument are float32 numbers, with no detour."""
     exact = (V == V.astype(np.float32)) & (Z == Z.astype(np.float32))
     assert exact.sum() >= 30
-    v, z = (np.asarray(x[exact], np.float32) for x in (V, Z))
-    in_single(log_kv(v, z), REFERENCE["log_k"][exact], 1e-5, floor=1.0)
-    dv, dz = first_derivatives(v, z)
-    in_single(dv, REFERENCE["dv"][exact], 1e-5)
-    in_single(dz, REFERENCE["dz"][exact], 1e-5)
+    got = log_kv(*SINGLE), *first_derivatives(*SINGLE)
+    for value, column in zip(got, ("log_k", "dv", "dz"), strict=True):
+        floor = 1.0 if column == "log_k" else 0.0
+        in_single(value[exact], REFERENCE[column][exact], 1e-5, floor=floor)
 
 
 def test_single_precision():
@@ -174,7 +175,9 @@ def test_single_precision():
         first_derivatives(*SINGLE), first_derivatives(*doubles), strict=True
     ):
         in_single(got, want, 1e-5)
-    got, want = (second_derivatives("forward", "reverse", *x) for x in (SINGLE, doubles))
+    got, want = (
+        second_derivatives("forward", "reverse", *x) for x in (SINGLE, doubles)
+    )
     for i, j in product((0, 1), (0, 1)):
         in_single(got[i][j], want[i][j], 3e-5)
 
@@ -205,12 +208,10 @@ def test_edges_of_the_argument(v):
 
 def test_edges_do_not_spoil_their_neighbours():
     """Elements outside the domain leave values and gradients of the others alone."""
-    v, z = np.full(6, 1.3), np.array([0.0, -1.0, np.inf, np.nan, 0.2, 5.0])
-    both = first_derivatives(v, z)
-    alone = first_derivatives(v[4:], z[4:])
-    for got, want in zip(both, alone, strict=True):
-        assert np.isfinite(want).all()
-        assert worst(got[4:], want) <= 1e-15
+    z = Z.copy()
+    z[:8] = [0.0, -1.0, np.inf, np.nan] * 2
+    for got, column in zip(first_derivatives(V, z), ("dv", "dz"), strict=True):
+        assert worst(got[8:], REFERENCE[column][8:]) <= 1e-12
 
 
 def test_broadcasting():

@@ -231,7 +231,7 @@ def test_convergence_shows_the_histories(result) -> None:
     (values,) = lines(left).values()
     np.testing.assert_array_equal(values, [iterations, result.log_likelihoods])
     changes, tolerance = lines(right).values()
-    np.testing.assert_array_equal(changes, [iterations, result.param_changes])
+    np.testing.assert_array_equal(changes, [iterations, result.criteria])
     np.testing.assert_array_equal(tolerance[1], 1e-4)
     assert right.get_yscale() == "log"
     assert left.get_yscale() == "linear"
@@ -254,7 +254,7 @@ def test_convergence_leaves_out_what_jit_pads(result) -> None:
     padded = dataclasses.replace(
         result,
         log_likelihoods=jnp.append(result.log_likelihoods, jnp.nan),
-        param_changes=jnp.append(result.param_changes, jnp.nan),
+        criteria=jnp.append(result.criteria, jnp.nan),
         n_iter=jnp.asarray(result.n_iter),
     )
     (values,) = lines(plot_em_convergence(padded).axes[0]).values()
@@ -262,8 +262,8 @@ def test_convergence_leaves_out_what_jit_pads(result) -> None:
 
 
 def test_convergence_of_a_change_of_zero(result) -> None:
-    changes = result.param_changes.at[-1].set(0.0)
-    figure = plot_em_convergence(dataclasses.replace(result, param_changes=changes))
+    changes = result.criteria.at[-1].set(0.0)
+    figure = plot_em_convergence(dataclasses.replace(result, criteria=changes))
     figure.canvas.draw()
     (drawn,) = lines(figure.axes[1]).values()
     assert np.isnan(drawn[1, -1])

@@ -137,8 +137,8 @@ class MarginalMixture(eqx.Module):
     def default_init(cls, X: Float[ArrayLike, "n d"]) -> Self:
         """A start for EM with the mean and covariance of ``X``, shape ``(n, d)``.
 
-        Skewness and the mixing law's spread come from one EM step, begun at the best
-        of a ladder of symmetric models.
+        Skewness and the mixing law's spread come from a few EM steps on at most some
+        thousand rows, begun at the best of a ladder of symmetric models.
 
         **Raises**: ``ValueError`` for fewer than ``d + 1`` rows, constant columns,
         NaN or infinite entries.

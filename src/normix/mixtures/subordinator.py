@@ -31,6 +31,10 @@ class Subordinator(Protocol):
         """``(p, a, b)`` of the same law as a GIG."""
         ...
 
+    def mean(self) -> Array:
+        """The mean."""
+        ...
+
     def scaled(self, s: ArrayLike) -> Self:
         """The law of ``s Y``."""
         ...

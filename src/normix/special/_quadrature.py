@@ -30,7 +30,7 @@ Real = Float[Array, "..."]
 Feature = Callable[[Real, Real, Real], tuple[Real, Real]]
 
 
-_UNROLL = 2  # nodes a pass over the arrays; more only takes longer to compile
+_UNROLL = 1  # nodes a pass over the arrays; more gains little, compiles longer
 
 
 class Tilt(NamedTuple):

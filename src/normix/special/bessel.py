@@ -9,6 +9,7 @@ differentiation of the series.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -112,18 +113,31 @@ def _quadrature_partials(order: int, scaled: bool, p, z) -> dict[Index, Array]:
 
 def _series_partials(order: int, scaled: bool, p, z) -> dict[Index, Array]:
     """All partials of ``log K_p(z)`` (``+ z`` if ``scaled``) at small ``z``."""
-    unroll = order <= 2
-
-    def value(p, z):
-        log_k = log_kv_series(p, jnp.log(z), max_order=7, unroll=unroll)
-        return log_k + z if scaled else log_k
-
-    # Each on its own: XLA takes several times as long over one graph for all.
-    graphs = {(0, 0): value}
+    # In (p, log z) first: powers of 1/z, which overflow, are left to the end. Each on
+    # its own: XLA takes several times as long over one graph for all.
+    log_k = partial(log_kv_series, max_order=7, unroll=order <= 2)
+    graphs: dict[Index, Callable[..., Array]] = {(0, 0): log_k}
     for i, j in multi_indices(2, order)[1:]:
         lower = graphs[i - 1, j] if i else graphs[i, j - 1]
         graphs[i, j] = slope_in(lower, 0 if i else 1)
-    return {a: graph(p, z) for a, graph in graphs.items()}
+    log_z = jnp.log(z)
+    in_log = {a: graph(p, log_z) for a, graph in graphs.items()}
+
+    partials = {}
+    inverse = 1 / z
+    stirling = [1.0]  # z^j d^j/dz^j = D (D - 1) … (D - j + 1), D = d/dlog z
+    for j in range(order + 1):
+        for i in range(order + 1 - j):
+            value = sum(c * in_log[i, m] for m, c in enumerate(stirling) if c)
+            for _ in range(j):
+                value = value * inverse
+            partials[i, j] = value
+        stirling = np.convolve(stirling, [-float(j), 1.0]).tolist()
+    if scaled:
+        partials[0, 0] = partials[0, 0] + z
+        if order:
+            partials[0, 1] = partials[0, 1] + 1
+    return partials
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))

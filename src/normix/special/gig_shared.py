@@ -85,9 +85,13 @@ def gig_means_shared(
         rows = jnp.stack([values[0] - jnp.log(2.0), values[1], jnp.log(values[2])])
         return jnp.asarray(_TRANSFORM, b.dtype) @ rows[:, :_NODES].T
 
+    # Parameters that are NaN give NaN by either way: no need of the slow one.
+    sensible = jnp.isfinite(p + a + b.sum())
+
     def unresolved(table):
         size = jnp.abs(table)
-        return ~(size[-4:] <= 400 * eps * jnp.maximum(1.0, size.max(axis=0))).all()
+        limit = 400 * eps * jnp.maximum(1.0, size.max(axis=0))
+        return sensible & ~(size[-4:] <= limit).all()
 
     # The first turn of this loop makes the table. Further turns, the direct kernel on
     # block after block of the data, follow only where the range is too wide for it;

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def plot_em_convergence(
     result: EMResult, *, tol: float | None = None, axes: Sequence[Axes] | None = None
 ) -> Figure:
-    """The log-likelihood and the parameter change of a fit, by iteration.
+    """The log-likelihood and what is compared with ``tol``, by iteration.
 
     ``tol`` draws the fitter's tolerance; ``axes`` are two to draw into.
 
@@ -57,15 +57,15 @@ def plot_em_convergence(
 
 
 def histories(result: EMResult) -> tuple[np.ndarray, np.ndarray]:
-    """The log-likelihoods and the parameter changes of the iterations done."""
-    if result.log_likelihoods is None or result.param_changes is None:
+    """The log-likelihoods and the criteria of the iterations done."""
+    if result.log_likelihoods is None or result.criteria is None:
         raise ValueError(
             "result has no history to plot: fit with "
             "BatchEMFitter(track_ll=True), or with verbose=1"
         )
     values, changes = (
         np.asarray(result.log_likelihoods),
-        np.asarray(result.param_changes),
+        np.asarray(result.criteria),
     )
     if values.ndim != 1:
         raise ValueError(

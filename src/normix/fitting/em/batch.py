@@ -32,10 +32,12 @@ class BatchEMFitter(eqx.Module):
     - ``max_iter``, ``tol``: stop after so many iterations, or when the parameter
       change falls to ``tol``: the largest over (μ, γ, L_Σ) of
       rms(new - old)/(1 + rms(old)), both in the data's units and with each column in
-      units of its standard deviation.
+      units of its standard deviation, which makes it mean the same for returns of
+      0.01 as for returns of 1 per cent.
     - ``verbose``: 0 silent, 1 header and closing line, 2 a row an iteration.
     - ``regularization``: "none", or the gauge kept after every M-step:
-      "det_sigma_one" (|Σ| = 1), "det_sigma_x" (|Σ| as in the initial model), "a_eq_b".
+      "det_sigma_one" (det Σ = 1), "det_sigma_x" (det Σ as in the initial model),
+      "a_eq_b".
     - ``e_step_backend``: "jax", or "cpu" for :func:`scipy.special.kve`.
     - ``m_step_backend``, ``m_step_method``: "jax" or "cpu" (SciPy); "newton", "lbfgs"
       or "bfgs", for subordinators without a closed-form M-step.
@@ -153,10 +155,10 @@ class BatchEMFitter(eqx.Module):
     ) -> EMResult:
         kept = self.verbose >= 1 or self.track_ll
         scalars = (state.n_iter, state.converged, state.log_likelihood, state.diverged)
-        histories: tuple[Array, Array] = (state.log_likelihoods, state.param_changes)
+        histories = (state.log_likelihoods, state.param_changes, state.criteria)
         if not is_traced(*scalars):
             n = max(int(state.n_iter), 0)
-            histories = histories[0][:n], histories[1][:n]
+            histories = tuple(history[:n] for history in histories)
             scalars = n, *(leaf.item() for leaf in scalars[1:])
         return EMResult(
             model=model,
@@ -167,6 +169,7 @@ class BatchEMFitter(eqx.Module):
             elapsed_time=elapsed,
             log_likelihood=scalars[2],
             diverged=scalars[3],
+            criteria=histories[2] if kept else None,
             interrupted=interrupted,
         )
 

@@ -56,6 +56,7 @@ class State(NamedTuple):
     diverged: Bool[Array, ""]
     log_likelihoods: Float[Array, " max_iter"]
     param_changes: Float[Array, " max_iter"]
+    criteria: Float[Array, " max_iter"]
 
 
 def _translate(model: MarginalMixture, shift: Float[Array, " d"]) -> MarginalMixture:
@@ -75,6 +76,8 @@ def init(
 ) -> tuple[Problem, State]:
     """The problem, and the state before the first E-step."""
     centre = X.mean(axis=0)
+    # Data that are not finite must not reach the model that comes back.
+    centre = jnp.where(jnp.isfinite(centre), centre, 0.0)
     spread = ((X - centre) ** 2).mean(axis=0)
     scale = jnp.where(spread > 0, jnp.sqrt(spread), 1.0)
     log_det = model.log_det_sigma()
@@ -91,6 +94,7 @@ def init(
         diverged=jnp.array(False),
         log_likelihoods=history,
         param_changes=history,
+        criteria=history,
     )
     return problem, state
 
@@ -150,6 +154,7 @@ def step(state: State, X: Array, problem: Problem, plan: Plan) -> State:
             log_likelihood, mode="drop"
         ),
         param_changes=state.param_changes.at[index].set(raw, mode="drop"),
+        criteria=state.criteria.at[index].set(scaled, mode="drop"),
     )
     old = state._replace(
         pending=jnp.array(False),

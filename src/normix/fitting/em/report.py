@@ -46,7 +46,7 @@ class Report:
         k = int(state.n_iter)
         if not self.every_iteration or k < 1 or bool(state.diverged):
             return
-        change = float(state.param_changes[k - 1])
+        change = float(state.criteria[k - 1])
         print(f"{k:>9}  {float(state.log_likelihood):>15.8f}  {change:>10.3e}")
 
     def closing(self, result: EMResult) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from normix.mixtures.marginal import MarginalMixture
@@ -22,9 +23,12 @@ class EMResult(eqx.Module):
     - ``elapsed_time``: seconds, compilation included (NaN inside ``jit``).
     - ``log_likelihood``: the mean log-likelihood of ``model``.
     - ``diverged``: whether a step was not finite and was refused.
+    - ``criteria``: what was compared with ``tol`` in each iteration: the larger of the
+      parameter change and the same with every column in units of its standard
+      deviation; None as the other histories.
     - ``interrupted``: whether Ctrl-C ended the fit.
 
-    Inside ``jit`` or ``vmap`` every field is an array, and the two histories have
+    Inside ``jit`` or ``vmap`` every field is an array, and the histories have
     ``max_iter`` entries, NaN after the last iteration.
     """
 
@@ -36,11 +40,16 @@ class EMResult(eqx.Module):
     elapsed_time: Any
     log_likelihood: Any
     diverged: Any
+    criteria: Float[Array, " n_iter"] | None
     interrupted: bool = eqx.field(static=True, default=False)
 
     @property
     def message(self) -> str:
-        """Why the fit ended, in words."""
+        """Why the fit ended, in words; for a batch of fits, how many ended how."""
+        if jnp.ndim(self.converged):
+            converged, diverged = int(self.converged.sum()), int(self.diverged.sum())
+            rest = self.converged.size - converged - diverged
+            return f"{converged} converged, {diverged} diverged, {rest} not converged"
         if self.interrupted:
             return "interrupted: the model is that of the last complete iteration"
         if self.diverged:

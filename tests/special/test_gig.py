@@ -1,0 +1,419 @@
+"""Cumulants of GIG laws against 40-digit quadrature and closed forms."""
+
+from __future__ import annotations
+
+import csv
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import digamma, gammaln, polygamma
+
+from normix.special.gig import (
+    gig_cumulants,
+    gig_log_partition,
+    gig_log_partition_scaled,
+    gig_means,
+    gig_means_cpu,
+)
+from normix.special.gig_shared import gig_means_shared
+
+from . import oracles
+from .oracles import worst
+
+# p, a, b
+POINTS = [
+    (1.0, 1.0, 1.0),
+    (0.3, 2.0, 0.5),
+    (-0.5, 1.0, 4.0),
+    (-2.0, 3.0, 1.0),
+    (0.0, 1.0, 1.0),
+    (0.0, 1e-3, 1e-3),
+    (0.5, 1e-6, 1e-6),
+    (1e-3, 1e-5, 1e-5),
+    (-1.0, 1e-6, 1e-6),
+    (-3.0, 1e-12, 1e-12),
+    (3.5, 1e-8, 1e-14),
+    # far from a = b, and far from scale 1
+    (1.0, 1e8, 1e-8),
+    (1.0, 1e-8, 1e8),
+    (-3.2, 1e8, 1e-10),
+    (2.5, 1e-8, 1e3),
+    (-2.5, 1e8, 1e8),
+    (4.0, 1e-8, 1e-8),
+    (-30.0, 1e8, 1e-6),
+    (12.0, 1e-5, 1e7),
+    # large orders and arguments
+    (50.0, 1e-3, 1e-3),
+    (-50.0, 1e4, 1e4),
+    (100.0, 1e3, 1e-8),
+    (-0.5, 100.0, 100.0),
+    # seams of the two regimes
+    (6.4, 0.3, 0.3),
+    (6.6, 0.3, 0.3),
+    (-6.5, 0.9, 0.9),
+    (0.2, 1.1, 1.1),
+    (0.2, 0.99, 0.99),
+]
+P, A, B = np.array(POINTS).T
+KEYS = {  # by degree
+    degree: [
+        (i, j, degree - i - j) for i in range(degree + 1) for j in range(degree + 1 - i)
+    ]
+    for degree in (1, 2, 3)
+}
+AXES = ((1, 0, 0), (0, 0, 1), (0, 1, 0))  # of p, a and b
+FACTORS = np.array([1.0, -0.5, -0.5])  # psi's derivatives in them, per statistic
+
+cumulants = jax.jit(gig_cumulants, static_argnums=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """Every cumulant to the third order, one array a key."""
+    laws = [oracles.gig_cumulants(*point, order=3) for point in POINTS]
+    return {key: np.array([float(law[key]) for law in laws]) for key in laws[0]}
+
+
+def spread(exact, key):
+    """The product of standard deviations that a cumulant is compared with."""
+    squares = [(2, 0, 0), (0, 2, 0), (0, 0, 2)]
+    return np.prod(
+        [exact[s] ** (d / 2) for s, d in zip(squares, key, strict=True)], axis=0
+    )
+
+
+# -- the cumulants -----------------------------------------------------------------
+
+
+def test_log_partition_and_means(exact):
+    got = cumulants(1, False, P, A, B)
+    assert worst(got[0, 0, 0], exact[0, 0, 0], floor=1.0) <= 1e-13
+    assert worst(got[1, 0, 0], exact[1, 0, 0], floor=1.0) <= 1e-13
+    assert worst(got[0, 1, 0], exact[0, 1, 0]) <= 1e-13
+    assert worst(got[0, 0, 1], exact[0, 0, 1]) <= 1e-13
+
+
+@pytest.mark.parametrize(("degree", "tolerance"), [(2, 1e-10), (3, 1e-8)])
+def test_higher_cumulants(exact, degree, tolerance):
+    got = cumulants(degree, False, P, A, B)
+    for key in KEYS[degree]:
+        scale = np.maximum(np.abs(exact[key]), spread(exact, key))
+        assert worst(got[key] / scale, exact[key] / scale, floor=1.0) <= tolerance, key
+
+
+def test_means_at_the_reference_points():
+    """With a = b = z they are ratios of Bessel functions and d log K / dv."""
+    path = Path(__file__).with_name("bessel_reference.csv")
+    with path.open(encoding="ascii") as file:
+        rows = list(csv.DictReader(file))
+    v, z, dv, up, down = (
+        np.array([float(row[c]) for row in rows])
+        for c in ("v", "z", "dv", "log_ratio_up", "log_ratio_down")
+    )
+    log_y, inv_y, y = jax.jit(gig_means)(v, z, z)
+    assert worst(log_y, dv) <= 1e-12
+    assert worst(np.log(inv_y), down, floor=1.0) <= 1e-13
+    assert worst(np.log(y), up, floor=1.0) <= 1e-13
+
+
+def test_scaled_differs_by_the_root(exact):
+    """Only psi changes, by sqrt(ab)."""
+    got = cumulants(1, True, P, A, B)
+    want = exact[0, 0, 0] + np.sqrt(A) * np.sqrt(B)
+    assert worst(got[0, 0, 0], want, floor=1.0) <= 1e-13
+    assert worst(got[0, 1, 0], exact[0, 1, 0]) <= 1e-13
+
+
+def test_scaled_at_large_arguments():
+    """The log-partition proper is there -z: all digits of interest are lost."""
+    points = [(0.5, 1e12, 1e12), (-3.0, 1e3, 1e21), (1e3, 1e6, 1e12), (1.0, 1e8, 1e8)]
+    p, a, b = np.array(points).T
+    want = [
+        np.log(2) + x / 2 * np.log(z / y) + oracles.log_k_scaled(x, np.sqrt(y * z))
+        for x, y, z in points
+    ]
+    assert worst(gig_log_partition_scaled(p, a, b), want, floor=1.0) <= 1e-13
+    assert abs(want[0]) < 20  # moderate, as the function promises
+
+
+# -- derivatives -------------------------------------------------------------------
+
+
+def psi(x):
+    return gig_log_partition(x[0], x[1], x[2])
+
+
+def test_gradient(exact):
+    x = jnp.stack([P, A, B], axis=1)
+    for mode in (jax.grad, jax.jacfwd):
+        got = jax.jit(jax.vmap(mode(psi)))(x)
+        for i, key in enumerate(AXES):
+            want = FACTORS[i] * exact[key]
+            assert worst(got[:, i], want, floor=1e-3 * (i == 0)) <= 1e-12
+
+
+@pytest.mark.parametrize("inner", [jax.jacfwd, jax.jacrev])
+@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
+def test_hessian(exact, outer, inner):
+    got = jax.jit(jax.vmap(outer(inner(psi))))(jnp.stack([P, A, B], axis=1))
+    for i, j in np.ndindex(3, 3):
+        key = tuple(int(k) for k in np.add(AXES[i], AXES[j]))
+        factor = FACTORS[i] * FACTORS[j] * spread(exact, key)
+        want = exact[key] / spread(exact, key)
+        assert worst(got[:, i, j] / factor, want, floor=1.0) <= 1e-10, key
+
+
+def test_third_derivative(exact):
+    def along_p(p, a, b):
+        return jax.hessian(gig_log_partition, (1, 2))(p, a, b)
+
+    (aa, ab), (_, bb) = jax.jit(jax.vmap(jax.jacfwd(along_p)))(P, A, B)
+    for got, key in ((aa, (1, 0, 2)), (ab, (1, 1, 1)), (bb, (1, 2, 0))):
+        scale = spread(exact, key)
+        assert worst(4 * got / scale, exact[key] / scale, floor=1.0) <= 1e-8, key
+
+
+# -- the Gamma and inverse Gamma limits ---------------------------------------------
+
+SHAPES = np.array([1e-3, 0.3, 1.0, 1.5, 2.0, 2.5, 3.0, 3.7, 6.4, 7.0, 40.0, 1e3])
+RATES = np.array([1.0, 1e-8, 3.0, 1e8, 0.5, 2.0, 1e4, 0.1, 7.0, 1e-3, 1.0, 30.0])
+
+
+def gamma_cumulants(alpha, beta):
+    """Of ``(log Y, 1/Y, Y)`` for ``Y ~ Gamma(alpha, beta)``, to the second order."""
+    with np.errstate(all="ignore"):
+        below, below2 = alpha - 1, (alpha - 1) ** 2 * (alpha - 2)
+        return {
+            (0, 0, 0): gammaln(alpha) - alpha * np.log(beta),
+            (1, 0, 0): digamma(alpha) - np.log(beta),
+            (0, 1, 0): np.where(alpha > 1, beta / below, np.inf),
+            (0, 0, 1): alpha / beta,
+            (2, 0, 0): polygamma(1, alpha),
+            (0, 2, 0): np.where(alpha > 2, beta**2 / below2, np.inf),
+            (0, 0, 2): alpha / beta**2,
+            (1, 1, 0): np.where(alpha > 1, -beta / below**2, -np.inf),
+            (1, 0, 1): 1 / beta,
+            (0, 1, 1): np.where(alpha > 1, -1 / below, -np.inf),
+            (3, 0, 0): polygamma(2, alpha),
+            (2, 0, 1): np.zeros_like(alpha),
+            (1, 0, 2): 1 / beta**2,
+            (0, 0, 3): 2 * alpha / beta**3,
+        }
+
+
+LIMIT_KEYS = list(gamma_cumulants(SHAPES, RATES))
+
+
+@pytest.mark.parametrize("key", LIMIT_KEYS)
+def test_gamma_limit(key):
+    want = gamma_cumulants(SHAPES, RATES)
+    got = cumulants(3, False, SHAPES, 2 * RATES, np.zeros_like(RATES))[key]
+    scale = 1.0
+    if sum(key) > 1 and key[1] == 0:
+        scale = spread(want, key)
+    # The infinite ones, of moments that do not exist, must be so exactly.
+    if key != (0, 1, 1):  # whose sign no limit b -> 0 gives at alpha <= 1
+        assert worst(got / scale, want[key] / scale, floor=1.0) <= 1e-12
+    else:
+        exists = SHAPES > 1
+        assert worst(got[exists], want[key][exists]) <= 1e-12
+        assert not np.isfinite(got[~exists]).any()
+
+
+@pytest.mark.parametrize("key", LIMIT_KEYS)
+def test_inverse_gamma_limit(key):
+    """Y and 1/Y change places, and the sign of log Y."""
+    i, j, k = key
+    want = gamma_cumulants(SHAPES, RATES)
+    got = cumulants(3, False, -SHAPES, np.zeros_like(RATES), 2 * RATES)
+    np.testing.assert_array_equal(
+        got[i, k, j],
+        (-1.0) ** i * cumulants(3, False, SHAPES, 2 * RATES, np.zeros_like(RATES))[key],
+    )
+    if key in ((0, 0, 0), (1, 0, 0)):
+        assert worst(got[i, k, j], (-1) ** i * want[key], floor=1.0) <= 1e-12
+
+
+def test_limit_is_approached():
+    """At tiny b the law is the Gamma law to all digits."""
+    want = gamma_cumulants(SHAPES, RATES)
+    some = SHAPES >= 2.5  # the others differ by powers of b below one
+    x = SHAPES[some], 2 * RATES[some], np.full(some.sum(), 1e-60)
+    got = cumulants(2, False, *x)
+    for key in KEYS[1]:
+        assert worst(got[key], want[key][some], floor=1e-300) <= 1e-12, key
+    assert worst(got[2, 0, 0], want[2, 0, 0][some]) <= 1e-10
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_gradients_at_the_limit(side):
+    """In the parameters that remain, and one-sided in the one that is zero."""
+    zero = np.zeros_like(RATES)
+    at = (SHAPES, 2 * RATES, zero) if side > 0 else (-SHAPES, zero, 2 * RATES)
+    rate, gone = (1, 2) if side > 0 else (2, 1)
+    want = gamma_cumulants(SHAPES, RATES)
+    d_p, d_rate = jax.jit(jax.vmap(jax.grad(gig_log_partition, (0, rate))))(*at)
+    assert worst(d_p, side * want[1, 0, 0], floor=1.0) <= 1e-12
+    assert worst(d_rate, -0.5 * want[0, 0, 1]) <= 1e-12
+    (pp, pr), (_, rr) = jax.jit(jax.vmap(jax.hessian(gig_log_partition, (0, rate))))(
+        *at
+    )
+    assert worst(pp, want[2, 0, 0]) <= 1e-10
+    assert worst(pr, side * -0.5 * want[1, 0, 1]) <= 1e-10
+    assert worst(rr, 0.25 * want[0, 0, 2]) <= 1e-10
+    d_gone = jax.jit(jax.vmap(jax.grad(gig_log_partition, gone)))(*at)
+    assert worst(d_gone, -0.5 * want[0, 1, 0]) <= 1e-12
+
+
+# -- the edges of the domain ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("p", "a", "b", "want"),
+    [
+        (1.0, -1.0, 1.0, np.nan),
+        (1.0, 1.0, -1e-300, np.nan),
+        (-1.0, -1.0, -1.0, np.nan),
+        (np.nan, 1.0, 1.0, np.nan),
+        (1.0, np.nan, 1.0, np.nan),
+        (-1.0, 1.0, np.nan, np.nan),
+        (0.0, 1.0, 0.0, np.inf),
+        (0.0, 0.0, 1.0, np.inf),
+        (-1.0, 1.0, 0.0, np.inf),
+        (1.0, 0.0, 1.0, np.inf),
+        (1.0, 0.0, 0.0, np.inf),
+        (-1.0, 0.0, 0.0, np.inf),
+        (0.0, 0.0, 0.0, np.inf),
+    ],
+)
+def test_outside_the_domain(p, a, b, want):
+    """The integral diverges: psi is infinite. No such integral: NaN."""
+    np.testing.assert_array_equal(gig_log_partition(p, a, b), want)
+    np.testing.assert_array_equal(gig_log_partition_scaled(p, a, b), want)
+
+
+# -- single precision ----------------------------------------------------------------
+
+
+def test_single_precision():
+    single = [x.astype(np.float32) for x in (P, A, B)]
+    want = cumulants(2, False, *(x.astype(np.float64) for x in single))
+    got = cumulants(2, False, *single)
+    floors = {(0, 0, 0): 1.0, (1, 0, 0): 1.0}
+    for key, value in got.items():
+        assert value.dtype == jnp.float32
+        if sum(key) < 2:
+            assert worst(value, want[key], floor=floors.get(key, 0.0)) <= 1e-5, key
+        else:
+            scale = spread(want, key)
+            fits = np.abs(want[key]) < np.finfo(np.float32).max
+            error = worst((value / scale)[fits], (want[key] / scale)[fits], floor=1.0)
+            assert error <= 3e-5, key
+
+
+# -- the cpu backend -----------------------------------------------------------------
+
+
+def test_cpu_means(exact):
+    """By SciPy's kve; E[log Y] is a fourth-order difference."""
+    log_y, inv_y, y = gig_means(P, A, B, backend="cpu")
+    assert worst(log_y, exact[1, 0, 0], floor=1.0) <= 1e-10
+    assert worst(inv_y, exact[0, 1, 0]) <= 1e-11
+    assert worst(y, exact[0, 0, 1]) <= 1e-11
+    log_partition = gig_log_partition(P, A, B, backend="cpu")
+    assert worst(log_partition, exact[0, 0, 0], floor=1.0) <= 1e-11
+
+
+def test_cpu_under_transformations(exact):
+    on_cpu = partial(gig_log_partition, backend="cpu")
+    values = jax.jit(jax.vmap(on_cpu))(P, A, B)
+    assert worst(values, exact[0, 0, 0], floor=1.0) <= 1e-11
+    slopes = jax.jit(jax.vmap(jax.grad(on_cpu, (0, 1, 2))))(P, A, B)
+    for got, key, factor in zip(slopes, AXES, FACTORS, strict=True):
+        assert worst(got, factor * exact[key], floor=1e-3 * key[0]) <= 1e-12
+
+
+# -- many laws that share their order and rate ----------------------------------------
+
+# p, a and the decades of z; the last two ranges are too wide for the table.
+SHARED = [
+    (0.7, 1.3, 0.0, 1.0),
+    (-2.0, 0.8, -1.0, 2.0),
+    (-7.0, 1e-6, -3.0, 3.0),
+    (0.5, 1.0, -8.0, 4.0),
+    (-1.5, 1e4, 2.0, 4.0),
+    (0.0, 1.0, -1.0, 1.0),
+    (-50.0, 3.0, -1.0, 1.5),
+    (-3.0, 1e-8, -8.0, -6.0),
+    (2.0, 5.0, 0.5, 0.5),  # a single z
+    (-1.0, 1.0, -8.0, 4.0),
+    (3.3, 2.0, -8.0, 4.0),
+]
+
+
+def shared_inputs(case, n, dtype=np.float64):
+    p, a, low, high = case
+    rng = np.random.default_rng(5)
+    z = 10.0 ** np.append([low, high], rng.uniform(low, high, n - 2))
+    posterior = p, a, z * z / a
+    prior = p + 0.6, 0.7 * a, 1.3
+    return [tuple(np.asarray(x, dtype) for x in group) for group in (posterior, prior)]
+
+
+def check_shared(got, inputs, tolerance):
+    """Against the direct kernel, which the tests above compare with quadrature."""
+    (p, a, b), prior = ([np.asarray(x, np.float64) for x in g] for g in inputs)
+    k = cumulants(1, True, np.full_like(b, p), np.full_like(b, a), b)
+    psi_prior = gig_log_partition_scaled(*prior)
+    psi, log_y, inv_y, y = got
+    want = k[0, 0, 0] - psi_prior
+    # A difference of terms of the size of p log z
+    size = max(1.0, float(np.abs(want).max()))
+    assert worst(psi, want, floor=size) <= tolerance
+    assert worst(log_y, k[1, 0, 0], floor=1.0) <= tolerance
+    assert worst(inv_y, k[0, 1, 0]) <= tolerance
+    assert worst(y, k[0, 0, 1]) <= tolerance
+
+
+shared = jax.jit(gig_means_shared)
+
+
+@pytest.mark.parametrize("case", SHARED, ids=str)
+def test_shared(case):
+    inputs = shared_inputs(case, 400)
+    check_shared(shared(*inputs), inputs, 1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 190, 191])
+def test_shared_few_rows(n):
+    """Up to 190 rows take the direct kernel; 191 are the first to need a table."""
+    inputs = shared_inputs((-2.5, 0.8, -1.0, 2.0), n)
+    check_shared(shared(*inputs), inputs, 1e-12)
+
+
+def test_shared_under_vmap():
+    """One lane too wide for its table changes no other."""
+    lanes = [shared_inputs(case, 400) for case in SHARED]
+    got = jax.jit(jax.vmap(gig_means_shared))(
+        *jax.tree.map(lambda *x: np.stack(x), *map(tuple, lanes))
+    )
+    for k, inputs in enumerate(lanes):
+        check_shared([x[k] for x in got], inputs, 1e-12)
+
+
+@pytest.mark.parametrize("case", SHARED, ids=str)
+def test_shared_single_precision(case):
+    inputs = shared_inputs(case, 400, np.float32)
+    got = shared(*inputs)
+    assert all(x.dtype == jnp.float32 for x in got)
+    check_shared(got, inputs, 1e-5)
+
+
+def test_shared_on_the_host():
+    for case in SHARED[:3]:
+        inputs = shared_inputs(case, 60)
+        check_shared(jax.jit(gig_means_cpu)(*inputs), inputs, 1e-9)
