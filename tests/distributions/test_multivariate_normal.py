@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import scipy.stats
 from normix import MultivariateNormal
 
 MU = np.array([1.0, -2.0, 0.5])
-SIGMA = np.array([[2.0, 0.3, -0.4], [0.3, 1.0, 0.2], [-0.4, 0.2, 3.0]])
+SIGMA: Any = np.array([[2.0, 0.3, -0.4], [0.3, 1.0, 0.2], [-0.4, 0.2, 3.0]])
 NORMAL = MultivariateNormal.from_classical(MU, SIGMA)
 REFERENCE = scipy.stats.multivariate_normal(MU, SIGMA)
 

@@ -137,7 +137,7 @@ def test_far_tail_and_near_normal_limit():
     far = float(nig.log_prob(np.array([1e6, -1e6])))
     assert np.isfinite(far) and far < -1e5
     # λ → ∞ with E[Y] = 1: normal with mean μ + γ and covariance Σ
-    sigma = np.array([[1.0, 0.3], [0.3, 2.0]])
+    sigma: Any = np.array([[1.0, 0.3], [0.3, 2.0]])
     gamma = np.array([0.5, -0.2])
     limit = NormalInverseGaussian.from_classical(
         mu=np.zeros(2), gamma=gamma, sigma=sigma, mu_ig=1.0, lam=1e12
