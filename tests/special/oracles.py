@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mpmath
 import numpy as np
@@ -19,16 +19,16 @@ class Law(NamedTuple):
     """``t = log Y - log(scale)`` on nodes, for ``Y ~ GIG(p, a, b)``."""
 
     log_k: mpf  # log K_p(sqrt(ab))
-    z: mpf
+    z: Any
     log_scale: mpf  # log(sqrt(b/a))
     nodes: list[mpf]
     weights: list[mpf]
 
-    def mean(self, f) -> mpf:
+    def mean(self, f) -> Any:
         return mpmath.fdot(self.weights, map(f, self.nodes))
 
 
-def law(p: float, a: float, b: float) -> Law:
+def law(p: Any, a: Any, b: Any) -> Law:
     """GIG(p, a, b), by the trapezoid rule on ``exp(p t - z cosh t)``."""
     with mp.workdps(DIGITS):
         p, a, b = mpf(p), mpf(a), mpf(b)

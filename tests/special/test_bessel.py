@@ -6,6 +6,7 @@ import csv
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +23,6 @@ with Path(__file__).with_name("bessel_reference.csv").open(encoding="ascii") as 
     ROWS = list(csv.DictReader(file))
 REFERENCE = {c: np.array([float(row[c]) for row in ROWS]) for c in ROWS[0]}
 V, Z = REFERENCE["v"], REFERENCE["z"]
-# 1/z^2 leaves the range of a double below about 1e-154.
-FINITE = np.isfinite(REFERENCE["dzz"])
 
 
 # log K is elementwise: one forward tangent, or the gradient of the sum, gives the
@@ -92,30 +91,20 @@ def test_second_derivatives(outer, inner):
     assert worst(zz, REFERENCE["dzz"]) <= 1e-10  # infinite where it overflows
 
 
-def test_hessian_under_vmap():
-    hessian = jax.jit(jax.vmap(jax.hessian(log_kv, (0, 1))))
-    (vv, vz), (zv, zz) = hessian(V[FINITE], Z[FINITE])
-    for got, column in ((vv, "dvv"), (vz, "dvz"), (zv, "dvz"), (zz, "dzz")):
-        assert worst(got, REFERENCE[column][FINITE]) <= 1e-10
-
-
-@pytest.mark.parametrize("modes", [(forward,) * 3, (reverse,) * 3])
-def test_third_derivatives(modes):
+def test_third_derivatives():
     v = np.array([0.0, 0.3, -1.0, 2.5, 6.4, 6.6, -40.0, 0.5, 3.0, 300.0])
     z = np.array([0.4, 1e-3, 1e-12, 0.9, 0.5, 0.5, 7.0, 1.1, 50.0, 1e4])
-    a, b, c = modes
 
-    @jax.jit
-    def third(v, z):
-        dv, dz = c(log_kv, 0), c(log_kv, 1)
-        dvz, dzz = b(dv, 1), b(dz, 1)
-        return a(b(dv, 0), 0)(v, z), a(dvz, 0)(v, z), a(dvz, 1)(v, z), a(dzz, 1)(v, z)
+    def log_k(x):
+        return log_kv(x[0], x[1])
 
+    third = jax.jit(jax.vmap(jax.jacfwd(jax.jacrev(jax.grad(log_k)))))
+    got = third(np.stack([v, z], axis=1))
     exact = [bessel_partials(*x) for x in zip(v, z, strict=True)]
-    for got, index in zip(third(v, z), ((3, 0), (2, 1), (1, 2), (0, 3)), strict=True):
-        want = [float(partials[index]) for partials in exact]
+    for index in product((0, 1), repeat=3):
+        want = [float(law[3 - sum(index), sum(index)]) for law in exact]
         # At v = 0 the odd ones vanish, as cancelling sums of terms of order one.
-        assert worst(got, want, floor=1e-10) <= 1e-9, index
+        assert worst(got[:, *index], want, floor=1e-10) <= 1e-9, index
 
 
 def test_third_derivative_agrees_with_differences():
@@ -169,17 +158,19 @@ def test_single_precision_reference_points():
 
 def test_single_precision():
     """Against double precision, whose accuracy the tests above establish."""
-    doubles = [x.astype(np.float64) for x in SINGLE]
+    doubles: Any = [x.astype(np.float64) for x in SINGLE]
     in_single(log_kv(*SINGLE), log_kv(*doubles), 1e-5, floor=1.0)
     for got, want in zip(
         first_derivatives(*SINGLE), first_derivatives(*doubles), strict=True
     ):
         in_single(got, want, 1e-5)
-    got, want = (
-        second_derivatives("forward", "reverse", *x) for x in (SINGLE, doubles)
-    )
+    # Under vmap, where both regimes are computed for every point. One basis of
+    # tangents serves both variables: where d2/dz2 overflows, so may the others.
+    got = jax.jit(jax.vmap(jax.hessian(log_kv, (0, 1))))(*SINGLE)
+    want = second_derivatives("forward", "reverse", *doubles)
+    some = np.abs(want[1][1]) < np.finfo(np.float32).max
     for i, j in product((0, 1), (0, 1)):
-        in_single(got[i][j], want[i][j], 3e-5)
+        in_single(got[i][j][some], want[i][j][some], 3e-5)
 
 
 def test_dtype_follows_the_inputs():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,12 +60,7 @@ POINTS = [
     (0.2, 0.99, 0.99),
 ]
 P, A, B = np.array(POINTS).T
-KEYS = {  # by degree
-    degree: [
-        (i, j, degree - i - j) for i in range(degree + 1) for j in range(degree + 1 - i)
-    ]
-    for degree in (1, 2, 3)
-}
+TOLERANCES = (1e-13, 1e-13, 1e-10, 1e-8)  # by degree
 AXES = ((1, 0, 0), (0, 0, 1), (0, 1, 0))  # of p, a and b
 FACTORS = np.array([1.0, -0.5, -0.5])  # psi's derivatives in them, per statistic
 
@@ -89,20 +85,15 @@ def spread(exact, key):
 # -- the cumulants -----------------------------------------------------------------
 
 
-def test_log_partition_and_means(exact):
-    got = cumulants(1, False, P, A, B)
-    assert worst(got[0, 0, 0], exact[0, 0, 0], floor=1.0) <= 1e-13
-    assert worst(got[1, 0, 0], exact[1, 0, 0], floor=1.0) <= 1e-13
-    assert worst(got[0, 1, 0], exact[0, 1, 0]) <= 1e-13
-    assert worst(got[0, 0, 1], exact[0, 0, 1]) <= 1e-13
-
-
-@pytest.mark.parametrize(("degree", "tolerance"), [(2, 1e-10), (3, 1e-8)])
-def test_higher_cumulants(exact, degree, tolerance):
-    got = cumulants(degree, False, P, A, B)
-    for key in KEYS[degree]:
-        scale = np.maximum(np.abs(exact[key]), spread(exact, key))
-        assert worst(got[key] / scale, exact[key] / scale, floor=1.0) <= tolerance, key
+def test_cumulants(exact):
+    for key, got in cumulants(3, False, P, A, B).items():
+        if sum(key) > 1:
+            scale = np.maximum(np.abs(exact[key]), spread(exact, key))
+        else:
+            floor = float(sum(key) == 0 or key[0])  # of logarithms
+            scale = np.maximum(np.abs(exact[key]), floor)
+        error = worst(got / scale, exact[key] / scale, floor=1.0)
+        assert error <= TOLERANCES[sum(key)], key
 
 
 def test_means_at_the_reference_points():
@@ -138,16 +129,17 @@ def test_scaled_log_partition():
 # -- derivatives -------------------------------------------------------------------
 
 
+gradients = jax.jit(jax.vmap(jax.grad(gig_log_partition, (0, 1, 2))))
+
+
 def psi(x):
     return gig_log_partition(x[0], x[1], x[2])
 
 
 def test_gradient(exact):
-    x = jnp.stack([P, A, B], axis=1)
-    for mode in (jax.grad, jax.jacfwd):
-        got = jax.jit(jax.vmap(mode(psi)))(x)
-        for i, key in enumerate(AXES):
-            assert worst(got[:, i], FACTORS[i] * exact[key], floor=i == 0) <= 1e-12
+    got = gradients(P, A, B)
+    for value, key, factor in zip(got, AXES, FACTORS, strict=True):
+        assert worst(value, factor * exact[key], floor=key[0]) <= 1e-12
 
 
 @pytest.mark.parametrize("inner", [jax.jacfwd, jax.jacrev])
@@ -159,16 +151,6 @@ def test_hessian(exact, outer, inner):
         factor = FACTORS[i] * FACTORS[j] * spread(exact, key)
         want = exact[key] / spread(exact, key)
         assert worst(got[:, i, j] / factor, want, floor=1.0) <= 1e-10, key
-
-
-def test_third_derivative(exact):
-    def along_p(p, a, b):
-        return jax.hessian(gig_log_partition, (1, 2))(p, a, b)
-
-    (aa, ab), (_, bb) = jax.jit(jax.vmap(jax.jacfwd(along_p)))(P, A, B)
-    for got, key in ((aa, (1, 0, 2)), (ab, (1, 1, 1)), (bb, (1, 2, 0))):
-        scale = spread(exact, key)
-        assert worst(4 * got / scale, exact[key] / scale, floor=1.0) <= 1e-8, key
 
 
 # -- the Gamma and inverse Gamma limits ---------------------------------------------
@@ -202,9 +184,6 @@ def gamma_cumulants(alpha, beta):
             (1, 0, 2): 1 / beta**2,
             (0, 0, 3): 2 * alpha / beta**3,
         }
-
-
-TOLERANCES = (1e-12, 1e-12, 1e-10, 1e-8)  # by degree
 
 
 @pytest.fixture(scope="module")
@@ -242,19 +221,19 @@ def test_inverse_gamma_limit(gamma):
 def test_limit_is_approached(gamma):
     """At tiny b the law is the Gamma law to all digits."""
     some = SHAPES >= 3.5  # the others differ by powers of b below one
+    want = {key: value[some] for key, value in gamma[0].items()}
     got = cumulants(3, False, SHAPES, 2 * RATES, np.full_like(RATES, 1e-60))
-    for key, want in gamma[0].items():
-        scale = np.maximum(np.abs(want), spread(gamma[0], key) if sum(key) > 1 else 0)
-        error = worst((got[key] / scale)[some], (want / scale)[some])
-        assert error <= 1e2 * TOLERANCES[sum(key)], key
+    for key in want:
+        scale = spread(want, key) if sum(key) > 1 else np.maximum(1, np.abs(want[key]))
+        error = worst(got[key][some] / scale, want[key] / scale, floor=1.0)
+        assert error <= TOLERANCES[sum(key)], key
 
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_gradient_at_the_limit(gamma, side):
     """Also, one-sided, in the parameter that is zero."""
     p, rate, zero = gamma_side()
-    slopes = jax.jit(jax.vmap(jax.grad(gig_log_partition, (0, 1, 2))))
-    d_p, *others = slopes(*((p, rate, zero) if side > 0 else (-p, zero, rate)))
+    d_p, *others = gradients(*((p, rate, zero) if side > 0 else (-p, zero, rate)))
     d_rate, d_zero = others[::side]
     want, _ = gamma
     assert worst(d_p, side * want[1, 0, 0], floor=1.0) <= 1e-12
@@ -303,18 +282,11 @@ def test_outside_the_domain(p, a, b, want):
 
 def test_single_precision():
     single = [x.astype(np.float32) for x in (P, A, B)]
-    want = cumulants(2, False, *(x.astype(np.float64) for x in single))
-    got = cumulants(2, False, *single)
-    floors = {(0, 0, 0): 1.0, (1, 0, 0): 1.0}
-    for key, value in got.items():
-        assert value.dtype == jnp.float32
-        if sum(key) < 2:
-            assert worst(value, want[key], floor=floors.get(key, 0.0)) <= 1e-5, key
-        else:
-            scale = spread(want, key)
-            fits = np.abs(want[key]) < np.finfo(np.float32).max
-            error = worst((value / scale)[fits], (want[key] / scale)[fits], floor=1.0)
-            assert error <= 3e-5, key
+    want = cumulants(1, False, *(x.astype(np.float64) for x in single))
+    for key, got in cumulants(1, False, *single).items():
+        assert got.dtype == jnp.float32
+        floor = float(sum(key) == 0 or key[0])  # of logarithms
+        assert worst(got, want[key], floor=floor) <= 1e-5, key
 
 
 # -- the cpu backend -----------------------------------------------------------------
@@ -336,7 +308,9 @@ def test_cpu_under_transformations(exact):
     assert worst(values, exact[0, 0, 0], floor=1.0) <= 1e-11
     slopes = jax.jit(jax.vmap(jax.grad(on_cpu, (0, 1, 2))))(P, A, B)
     for got, key, factor in zip(slopes, AXES, FACTORS, strict=True):
-        assert worst(got, factor * exact[key], floor=key[0]) <= 1e-12
+        # The gradient is the host's own means: see above for their accuracy.
+        tolerance = 1e-9 if key[0] else 1e-11
+        assert worst(got, factor * exact[key], floor=key[0]) <= tolerance
 
 
 # -- many laws that share their order and rate ----------------------------------------
@@ -357,7 +331,10 @@ SHARED = [
 ]
 
 
-def shared_inputs(case, n, dtype=np.float64):
+ROWS = 191  # the fewest that need a table
+
+
+def shared_inputs(case, n=ROWS, dtype: Any = np.float64):
     p, a, low, high = case
     rng = np.random.default_rng(5)
     z = 10.0 ** np.append([low, high], rng.uniform(low, high, n - 2))
@@ -386,36 +363,34 @@ shared = jax.jit(gig_means_shared)
 
 @pytest.mark.parametrize("case", SHARED, ids=str)
 def test_shared(case):
-    inputs = shared_inputs(case, 400)
+    inputs = shared_inputs(case)
     check_shared(shared(*inputs), inputs, 1e-12)
 
 
-@pytest.mark.parametrize("n", [2, 191])
-def test_shared_few_rows(n):
-    """Few take the direct kernel; 191 are the first to need a table."""
-    inputs = shared_inputs((-2.5, 0.8, -1.0, 2.0), n)
+def test_shared_few_rows():
+    """They take the direct kernel."""
+    inputs = shared_inputs((-2.5, 0.8, -1.0, 2.0), 28)
     check_shared(shared(*inputs), inputs, 1e-12)
 
 
-def test_shared_under_vmap():
+@pytest.fixture(scope="module")
+def single_lanes():
+    """All cases at once, in single precision."""
+    lanes = [shared_inputs(case, dtype=np.float32) for case in SHARED]
+    stacked = jax.tree.map(lambda *x: np.stack(x), *map(tuple, lanes))
+    return lanes, jax.jit(jax.vmap(gig_means_shared))(*stacked)
+
+
+@pytest.mark.parametrize("lane", range(len(SHARED)), ids=[str(c) for c in SHARED])
+def test_shared_single_precision_under_vmap(single_lanes, lane):
     """One lane too wide for its table changes no other."""
-    lanes = [shared_inputs(case, 400) for case in SHARED]
-    got = jax.jit(jax.vmap(gig_means_shared))(
-        *jax.tree.map(lambda *x: np.stack(x), *map(tuple, lanes))
-    )
-    for k, inputs in enumerate(lanes):
-        check_shared([x[k] for x in got], inputs, 1e-12)
-
-
-@pytest.mark.parametrize("case", SHARED, ids=str)
-def test_shared_single_precision(case):
-    inputs = shared_inputs(case, 400, np.float32)
-    got = shared(*inputs)
+    lanes, got = single_lanes
     assert all(x.dtype == jnp.float32 for x in got)
-    check_shared(got, inputs, 1e-5)
+    check_shared([x[lane] for x in got], lanes[lane], 1e-5)
 
 
 def test_shared_on_the_host():
+    on_host = jax.jit(gig_means_cpu)
     for case in SHARED[:3]:
-        inputs = shared_inputs(case, 60)
-        check_shared(jax.jit(gig_means_cpu)(*inputs), inputs, 1e-9)
+        inputs = shared_inputs(case, 28)
+        check_shared(on_host(*inputs), inputs, 1e-9)

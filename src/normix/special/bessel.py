@@ -235,7 +235,8 @@ def log_kve_host(v: np.ndarray, z: np.ndarray) -> np.ndarray:
 def _log_kv_host(v, z):
     v, z = np.asarray(v), np.asarray(z)
     with np.errstate(invalid="ignore"):
-        return (log_kve_host(v, z) - z).astype(z.dtype)
+        value = np.where(np.isposinf(z), -np.inf, log_kve_host(v, z) - z)
+    return value.astype(z.dtype)
 
 
 @jax.custom_jvp

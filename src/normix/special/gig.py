@@ -269,6 +269,19 @@ def _host_jvp(primals, tangents):
     return _host(*primals), jax.jvp(kernel, primals, tangents)[1]
 
 
+@jax.custom_jvp
+def _host_log_partition(p, a, b):
+    return _host(p, a, b)[0] - jnp.sqrt(a) * jnp.sqrt(b)
+
+
+@_host_log_partition.defjvp
+def _host_log_partition_jvp(primals, tangents):
+    p, a, b = primals
+    psi, e_log, e_inv, e_y = _host(p, a, b)
+    slope = e_log * tangents[0] - 0.5 * (e_y * tangents[1] + e_inv * tangents[2])
+    return psi - jnp.sqrt(a) * jnp.sqrt(b), slope
+
+
 def gig_means_cpu(
     posterior: tuple[Real, Real, Real], prior: tuple[Real, Real, Real]
 ) -> tuple[Real, Real, Real, Real]:
@@ -289,7 +302,7 @@ def gig_log_partition(
     """The log-partition ``psi(p, a, b)``; see :func:`gig_cumulants`."""
     p, a, b = as_floats(p, a, b)
     if backend == "cpu":
-        return _host(p, a, b)[0] - jnp.sqrt(a) * jnp.sqrt(b)
+        return _host_log_partition(p, a, b)
     return gig_cumulants(0, False, p, a, b)[0, 0, 0]
 
 

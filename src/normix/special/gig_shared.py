@@ -90,7 +90,7 @@ def gig_means_shared(
 
     def unresolved(table):
         size = jnp.abs(table)
-        limit = 400 * eps * jnp.maximum(1.0, size.max(axis=0))
+        limit = 32 * eps * jnp.maximum(1.0, size.max(axis=0))
         return sensible & ~(size[-4:] <= limit).all()
 
     # The first turn of this loop makes the table. Further turns, the direct kernel on
@@ -128,7 +128,7 @@ def gig_means_shared(
     turns, _, table, psi_prior, direct = lax.while_loop(lambda s: s[1], turn, start)
 
     size = jnp.abs(table)
-    kept = (size > 8 * eps * jnp.maximum(1.0, size.max(axis=0))).any(axis=1)
+    kept = (size > 2 * eps * jnp.maximum(1.0, size.max(axis=0))).any(axis=1)
     degree = jnp.max(jnp.where(kept, jnp.arange(_NODES), 1))
     x = (2 * log_z - (high + low)) / (high - low)
     log_kve, mean_t, log_near = _clenshaw(table, degree, x)
