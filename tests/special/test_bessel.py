@@ -150,7 +150,7 @@ def test_single_precision_reference_points():
     """The rows whose order and argument are float32 numbers, with no detour."""
     exact = (V == V.astype(np.float32)) & (Z == Z.astype(np.float32))
     assert exact.sum() >= 30
-    got = log_kv(*SINGLE), *first_derivatives(*SINGLE)
+    got = log_kv(SINGLE[0], SINGLE[1]), *first_derivatives(*SINGLE)
     for value, column in zip(got, ("log_k", "dv", "dz"), strict=True):
         floor = 1.0 if column == "log_k" else 0.0
         in_single(value[exact], REFERENCE[column][exact], 1e-5, floor=floor)
@@ -159,7 +159,9 @@ def test_single_precision_reference_points():
 def test_single_precision():
     """Against double precision, whose accuracy the tests above establish."""
     doubles: Any = [x.astype(np.float64) for x in SINGLE]
-    in_single(log_kv(*SINGLE), log_kv(*doubles), 1e-5, floor=1.0)
+    in_single(
+        log_kv(SINGLE[0], SINGLE[1]), log_kv(doubles[0], doubles[1]), 1e-5, floor=1.0
+    )
     for got, want in zip(
         first_derivatives(*SINGLE), first_derivatives(*doubles), strict=True
     ):
