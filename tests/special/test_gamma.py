@@ -69,7 +69,7 @@ def test_single_precision():
     alpha = np.geomspace(1e-6, 1e6, 61).astype(np.float32)
     g = log_minus_digamma(alpha)
     assert g.dtype == jnp.float32
-    assert worst(g, [exact(float(x)) for x in alpha]) <= 1e-6
+    assert worst(g, [exact(float(x)) for x in alpha]) <= 1e-5
     back = inverse_log_minus_digamma(g)
     assert back.dtype == jnp.float32
-    assert worst(back, alpha) <= 3e-6
+    assert worst(back, alpha) <= 1e-5
