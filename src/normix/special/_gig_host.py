@@ -37,7 +37,8 @@ def gig_moments_host(p, z) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
 
 def _log_mean(p, z) -> np.ndarray:
     """``E t``, the derivative of ``log K_p(z)`` in ``p``."""
-    h = _STEP
+    # E t varies with p on the scale of hypot(p, z), or of 1 where that is less.
+    h = _STEP * np.maximum(1.0, np.hypot(p, z))
     ahead = log_kve_host(p + h, z) - log_kve_host(p - h, z)
     further = log_kve_host(p + 2 * h, z) - log_kve_host(p - 2 * h, z)
     return (8 * ahead - further) / (12 * h)

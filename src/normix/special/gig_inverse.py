@@ -183,7 +183,12 @@ def _host_solve(r0, c0, limit, p0, log_z0, *, method: str, maxiter: int, tol: fl
             return np.array([r / r0 - 1, (c - c0) / limit], float)
 
         found = optimize.least_squares(
-            misfit, x0[:2], method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15
+            misfit,
+            x0[:2],
+            method="lm",
+            xtol=1e-15,
+            ftol=1e-15,
+            gtol=1e-15,
         )
         return np.append(found.x, 0.0)
     found = optimize.minimize(
