@@ -373,6 +373,41 @@ def test_shared_few_rows():
     check_shared(shared(*inputs), inputs, 1e-12)
 
 
+@jax.jit
+@jax.vmap
+def alone(p, a, b):
+    """The E-step's kernel at single rows, beside the prior GIG(1, 1, 1)."""
+    one = jnp.ones_like(p)
+    psi, *means = gig_means_shared((p, a, b[None]), (one, one, one))
+    return psi[0], *(mean[0] for mean in means)
+
+
+def test_kernel_of_the_table(exact):
+    """Against the 40-digit laws; every order and argument by one plain sum."""
+    psi, log_y, inv_y, y = alone(P, A, B)
+    prior = float(gig_log_partition_scaled(1.0, 1.0, 1.0))
+    want = np.array([scaled_log_partition(*point) for point in POINTS], float) - prior
+    assert worst(psi, want, floor=1.0) <= 1e-13
+    assert worst(log_y, exact[1, 0, 0], floor=1.0) <= 1e-13
+    assert worst(inv_y, exact[0, 1, 0]) <= 1e-13
+    assert worst(y, exact[0, 0, 1]) <= 1e-13
+
+
+def test_kernel_of_the_table_at_the_limits(gamma):
+    """b = 0 is the Gamma law, a = 0 the inverse Gamma law."""
+    want, _ = gamma
+    p, rate, zero = gamma_side()
+    prior = float(gig_log_partition_scaled(1.0, 1.0, 1.0))
+    psi, log_y, inv_y, y = alone(p, rate, zero)
+    assert worst(psi, want[0, 0, 0] - prior, floor=1.0) <= 1e-13
+    assert worst(log_y, want[1, 0, 0], floor=1.0) <= 1e-13
+    assert worst(inv_y, np.where(p > 1, want[0, 1, 0], np.inf)) <= 1e-13
+    assert worst(y, want[0, 0, 1]) <= 1e-13
+    mirrored = alone(-p, zero, rate)
+    for got, same in zip(mirrored, (psi, -log_y, y, inv_y), strict=True):
+        np.testing.assert_array_equal(got, same)
+
+
 @pytest.fixture(scope="module")
 def single_lanes():
     """All cases at once, in single precision."""

@@ -71,6 +71,15 @@ def tilt(p: Real, z: Real, *, drop: float) -> Tilt:
     return Tilt(p, omega, locate_mode(p, z, omega), reach)
 
 
+def sinh_minus(h: Real) -> Real:
+    """``sinh h - h`` for ``0 <= h < 1/3``, by its series."""
+    h2 = h * h
+    total = jnp.ones_like(h)
+    for m in (156, 110, 72, 42, 20):
+        total = 1 + h2 / m * total
+    return h * h2 / 6 * total
+
+
 def moments(
     at: Tilt, features: tuple[Feature, ...], order: int, *, pairs: int
 ) -> tuple[Real, dict[Index, Real]]:
@@ -81,15 +90,11 @@ def moments(
     """
     step = at.reach / pairs
     indices = multi_indices(len(features), order)
-    # cosh h - 1, sinh h and sinh h - h; the last by its series, h being below 1/3.
+    # cosh h - 1, sinh h and sinh h - h
     half = jnp.sinh(0.5 * step)
     c_step = 2 * half * half
     s_step = jnp.sinh(step)
-    h2 = step * step
-    q_step = jnp.ones_like(step)
-    for m in (156, 110, 72, 42, 20):
-        q_step = 1 + h2 / m * q_step
-    q_step = step * h2 / 6 * q_step
+    q_step = sinh_minus(step)
 
     def body(k, state):
         c, q, sums = state
