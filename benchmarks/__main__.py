@@ -13,6 +13,15 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 
+def processor() -> str:
+    """The processor's name; its architecture where the system does not say."""
+    listed = Path("/proc/cpuinfo")
+    for line in listed.read_text().splitlines() if listed.exists() else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
 def main() -> None:
     """Run every benchmark in turn."""
     from benchmarks import em, kernel
@@ -21,7 +30,7 @@ def main() -> None:
     default = Path(__file__).parent / "results" / "latest.json"
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else default
     machine = {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
