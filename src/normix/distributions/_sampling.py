@@ -13,6 +13,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+# Proposals a round: few enough to stay in cache.
+_ROUND = 1 << 16
+
+
+def _batch(n: int) -> int:
+    """Proposals a round for ``n`` draws, of which a part is refused."""
+    return n if n < 8 else min(n + n // 5 + 8, _ROUND)
+
 
 def _tangents(omega_plus, omega_minus):
     """Where ``D(u) = 1`` on either side, and the slopes of ``D`` there."""
@@ -56,31 +64,33 @@ def draw_log_gig(
     omega_minus = z * (z / omega_plus)
     (right, d_right), (left, d_left), drop = _tangents(omega_plus, omega_minus)
     top_right, top_left = right - 1 / d_right, left - 1 / d_left
-    batch = int(1.18 * n) + 16
+    batch = _batch(n)
 
     def propose(key):
-        k_place, k_tail, k_accept = jax.random.split(key, 3)
+        k_place, k_accept = jax.random.split(key)
         place = jax.random.uniform(k_place, (batch,), p.dtype) * (left + right)
-        tail = jax.random.exponential(k_tail, (batch,), p.dtype)
-        flat = place - 1 / d_left - top_left
-        in_left = place < 1 / d_left
-        in_right = place > left + right - 1 / d_right
+        beyond = left + right - place
+        in_left, in_right = place < 1 / d_left, beyond < 1 / d_right
+        # Within a tail its place is uniform, too, and not yet used.
+        share = jnp.where(in_left, place * d_left, beyond * d_right)
+        in_tail = in_left | in_right
+        tiny = jnp.finfo(share.dtype).tiny
+        tail = -jnp.log(jnp.where(in_tail, jnp.maximum(share, tiny), 1.0))
         u = jnp.where(
             in_left,
             -top_left - tail / d_left,
-            jnp.where(in_right, top_right + tail / d_right, flat),
+            jnp.where(in_right, top_right + tail / d_right, place - left),
         )
-        log_hat = jnp.where(in_left | in_right, -tail, 0.0)
-        height = jax.random.exponential(k_accept, (batch,), p.dtype)
-        return u, height >= drop(u)[0] + log_hat
+        height = jax.random.uniform(k_accept, (batch,), p.dtype)
+        return u, height < jnp.exp(tail - drop(u)[0])
 
     def refill(state):
         key, out, filled = state
         key, now = jax.random.split(key)
         u, accepted = propose(now)
-        slot = filled + jnp.cumsum(accepted) - 1
+        slot = filled + jnp.cumsum(accepted, dtype=filled.dtype) - 1
         out = out.at[jnp.where(accepted, slot, n)].set(u, mode="drop")
-        return key, out, jnp.minimum(filled + accepted.sum(), n)
+        return key, out, jnp.minimum(filled + accepted.sum(dtype=filled.dtype), n)
 
     # Invalid parameters would never accept: they give NaN instead.
     valid = jnp.isfinite(left + right) & jnp.isfinite(omega_plus / rate)
