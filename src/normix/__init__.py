@@ -5,8 +5,17 @@ from normix.distributions import Gamma as Gamma
 from normix.distributions import (
     GeneralizedInverseGaussian as GeneralizedInverseGaussian,
 )
+from normix.distributions import InverseGamma as InverseGamma
 from normix.distributions import InverseGaussian as InverseGaussian
 from normix.distributions import MultivariateNormal as MultivariateNormal
+from normix.divergences import kl_divergence as kl_divergence
+from normix.divergences import (
+    kl_divergence_from_psi as kl_divergence_from_psi,
+)
+from normix.divergences import squared_hellinger as squared_hellinger
+from normix.divergences import (
+    squared_hellinger_from_psi as squared_hellinger_from_psi,
+)
 from normix.exponential_family import ExponentialFamily as ExponentialFamily
 from normix.fitting.em import BatchEMFitter as BatchEMFitter
 from normix.fitting.em import EMResult as EMResult

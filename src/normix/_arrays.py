@@ -57,6 +57,26 @@ def check_option(name: str, value: object, options: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {listed}; got {value!r}")
 
 
+def check_count(name: str, n: int) -> None:
+    """Raise ``ValueError`` for a negative number of things."""
+    if n < 0:
+        raise ValueError(f"{name} must be at least 0, got {n}")
+
+
+def as_weights(weights: ArrayLike, n: int) -> Array:
+    """Weights of ``n`` observations as a finite, not negative ``(n,)`` float array."""
+    array = as_float(weights)
+    if array.shape != (n,):
+        raise ValueError(f"weights must have shape ({n},), got {array.shape}")
+    if not is_traced(array):
+        host = np.asarray(array)
+        if not (np.isfinite(host).all() and (host >= 0).all() and host.sum() > 0):
+            raise ValueError(
+                "weights must be finite and not negative, with a positive sum"
+            )
+    return array
+
+
 def as_data(X: ArrayLike, *, columns: int | None = None) -> Array:
     """Observations as a finite ``(n, d)`` float array.
 

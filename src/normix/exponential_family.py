@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_float, check_option, is_traced
+from normix._arrays import as_float, as_weights, check_count, check_option, is_traced
+from normix.divergences import kl_divergence, squared_hellinger
 
 # One observation: an array, or the pair (x, y) of a joint law.
 Observation = ArrayLike | tuple[ArrayLike, ArrayLike]
+
+# Rényi entropies of orders this near to 1 are integrals over the order.
+_NEAR_ONE = 0.01
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+_NODES, _WEIGHTS = 0.5 * (1 + _NODES), 0.5 * _WEIGHTS  # on [0, 1]
 
 BACKENDS = ("jax", "cpu")
 METHODS = ("newton", "lbfgs", "bfgs")
@@ -45,6 +52,9 @@ class ExponentialFamily(eqx.Module):
     and :math:`\eta`, its first two moments and its sampler; everything else is
     derived from them.
     """
+
+    sampling_methods: ClassVar[tuple[str, ...]]
+    """What :meth:`rvs` accepts as its ``method``."""
 
     def __hash__(self) -> int:
         # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.
@@ -89,11 +99,27 @@ class ExponentialFamily(eqx.Module):
         """Whether ``eta`` is unattainable, and the inequality that it violates."""
 
     @abstractmethod
+    def _constant_base(self) -> tuple[ExponentialFamily, ArrayLike]:
+        """A law of a family with constant base measure ``h``, and ``log h``.
+
+        It is this law, or a translation of it: the information is the same.
+        """
+
+    @abstractmethod
+    def _beside(
+        self, other: ExponentialFamily
+    ) -> tuple[ExponentialFamily, ExponentialFamily]:
+        """Both laws in one family, in coordinates that make this one standard.
+
+        An invertible map of the space changes no divergence, but rounding.
+        """
+
+    @abstractmethod
     def mean(self) -> Array:
         """The mean."""
 
     @abstractmethod
-    def _draw(self, key: PRNGKeyArray, n: int) -> Array:
+    def _draw(self, key: PRNGKeyArray, n: int, method: str = "exact") -> Array:
         """``n`` independent draws along the first axis."""
 
     # -- what follows ----------------------------------------------------------
@@ -123,6 +149,36 @@ class ExponentialFamily(eqx.Module):
         """The density at one observation; batch with :func:`jax.vmap`."""
         return jnp.exp(self.log_prob(x))
 
+    # -- information -----------------------------------------------------------
+
+    def entropy(self) -> Float[Array, ""]:
+        r"""The differential entropy :math:`-E[\log p(X)]`, in nats."""
+        return _entropy(self)
+
+    def varentropy(self) -> Float[Array, ""]:
+        r"""The variance of the information, :math:`\mathrm{Var}[\log p(X)]`."""
+        return _varentropy(self)
+
+    def log_density_power(self, alpha: ArrayLike) -> Float[Array, ""]:
+        r""":math:`\log\int p(x)^\alpha\,dx`, ``alpha > 0``; may be infinite."""
+        return _log_density_power(self, as_float(alpha))
+
+    def renyi(self, alpha: ArrayLike) -> Float[Array, ""]:
+        r"""The Rényi entropy :math:`\frac{1}{1-\alpha}\log\int p(x)^\alpha\,dx`.
+
+        At ``alpha = 1`` it is :meth:`entropy`, with derivative minus half of
+        :meth:`varentropy`, and smooth there.
+        """
+        return _renyi(self, as_float(alpha))
+
+    def kl_divergence(self, other: ExponentialFamily) -> Float[Array, ""]:
+        """The Kullback-Leibler divergence to ``other``; see :mod:`normix`."""
+        return kl_divergence(self, other)
+
+    def squared_hellinger(self, other: ExponentialFamily) -> Float[Array, ""]:
+        """The squared Hellinger distance to ``other``."""
+        return squared_hellinger(self, other)
+
     @classmethod
     def bregman_divergence(cls, theta: ArrayLike, eta: ArrayLike) -> Float[Array, ""]:
         r""":math:`\psi(\theta) - \theta^\top\eta`, the objective of η → θ.
@@ -134,17 +190,23 @@ class ExponentialFamily(eqx.Module):
         return cls._log_partition_from_theta(theta) - jnp.dot(theta, as_float(eta))
 
     def rvs(
-        self, n: int, seed: int = 42, *, key: PRNGKeyArray | None = None
+        self,
+        n: int,
+        seed: int = 42,
+        *,
+        key: PRNGKeyArray | None = None,
+        method: str = "exact",
     ) -> Float[Array, "n ..."]:
-        """``n`` independent draws along the first axis, exact.
+        """``n`` independent draws along the first axis.
 
-        ``key``, a JAX random key, takes the place of ``seed``.
+        ``key``, a JAX random key, takes the place of ``seed``. ``method`` is "exact"
+        or, for laws of one variable, "inversion" of the tabulated quantile function.
 
-        **Raises**: ``ValueError`` for a negative ``n``.
+        **Raises**: ``ValueError`` for a negative ``n`` or another method.
         """
-        if n < 0:
-            raise ValueError(f"n must be at least 0, got {n}")
-        return _draw(self, jax.random.key(seed) if key is None else key, n)
+        check_count("n", n)
+        check_option("method", method, self.sampling_methods)
+        return _draw(self, jax.random.key(seed) if key is None else key, n, method)
 
     @classmethod
     def from_expectation(
@@ -191,18 +253,33 @@ class ExponentialFamily(eqx.Module):
         X: Float[ArrayLike, "n ..."],
         *,
         theta0: ArrayLike | None = None,
+        weights: Float[ArrayLike, " n"] | None = None,
         maxiter: int = 100,
         tol: float = 1e-10,
         verbose: int = 0,
     ) -> Self:
         r"""Maximum likelihood: match the sample's mean statistics, :math:`\eta`.
 
-        ``X`` holds observations along its first axis. See :meth:`from_expectation`.
+        ``X`` holds observations along its first axis; ``weights``, shape ``(n,)``,
+        not negative, count them. See :meth:`from_expectation`.
+
+        **Raises**: ``ValueError`` for data or weights that are not as described, and
+        for data without a maximum (a single point, say).
         """
-        eta = jax.vmap(cls.sufficient_statistics)(cls._check_sample(X)).mean(axis=0)
+        statistics = jax.vmap(cls.sufficient_statistics)(cls._check_sample(X))
+        if weights is None:
+            eta = statistics.mean(axis=0)
+        else:
+            w = as_weights(weights, statistics.shape[0])
+            eta = w @ statistics / w.sum()
         return cls.from_expectation(
             eta, theta0=theta0, maxiter=maxiter, tol=tol, verbose=verbose
         )
+
+    @classmethod
+    def default_init(cls, X: Float[ArrayLike, "n ..."]) -> Self:
+        """A member to start from: that of maximum likelihood, which is at hand."""
+        return cls.fit_mle(X)
 
     def fit(self, X: Float[ArrayLike, "n ..."], **options) -> Self:
         """:meth:`fit_mle`, started from this member."""
@@ -244,12 +321,58 @@ def _gradient(model: ExponentialFamily, backend: str) -> Array:
 @partial(jax.jit, static_argnames="backend")
 def _hessian(model: ExponentialFamily, backend: str) -> Array:
     psi = partial(model._log_partition_from_theta, backend=backend)
-    return jax.hessian(psi)(model.natural_params())
+    # Forward over forward, which keeps the infinite entries of boundary laws.
+    return jax.jacfwd(jax.jacfwd(psi))(model.natural_params())
 
 
-@partial(jax.jit, static_argnames="n")
-def _draw(model: ExponentialFamily, key: PRNGKeyArray, n: int) -> Array:
-    return model._draw(key, n)
+@partial(jax.jit, static_argnames=("n", "method"))
+def _draw(model: ExponentialFamily, key: PRNGKeyArray, n: int, method: str) -> Array:
+    return model._draw(key, n, method)
+
+
+@jax.jit
+def _entropy(model: ExponentialFamily) -> Array:
+    law, log_base = model._constant_base()
+    theta = law.natural_params()
+    psi, slope = jax.jvp(law._log_partition_from_theta, (theta,), (theta,))
+    return psi - slope - log_base
+
+
+@jax.jit
+def _varentropy(model: ExponentialFamily) -> Array:
+    law, _ = model._constant_base()
+    theta = law.natural_params()
+
+    def slope(at):
+        return jax.jvp(law._log_partition_from_theta, (at,), (theta,))[1]
+
+    return jax.jvp(slope, (theta,), (theta,))[1]
+
+
+@jax.jit
+def _log_density_power(model: ExponentialFamily, alpha: Array) -> Array:
+    law, log_base = model._constant_base()
+    psi, theta = law._log_partition_from_theta, law.natural_params()
+    return (alpha - 1) * log_base + psi(alpha * theta) - alpha * psi(theta)
+
+
+@jax.jit
+def _renyi(model: ExponentialFamily, alpha: Array) -> Array:
+    law, log_base = model._constant_base()
+    psi, theta = law._log_partition_from_theta, law.natural_params()
+    excess = alpha - 1
+    near = jnp.abs(excess) < _NEAR_ONE
+
+    # The mean slope of ψ(sθ) - sψ(θ) for s between 1 and alpha, where the quotient
+    # of differences loses digits.
+    def slope(s):
+        return jax.jvp(psi, (s * theta,), (theta,))[1]
+
+    at = 1 + jnp.where(near, excess, 0.0) * jnp.asarray(_NODES, theta.dtype)
+    mean = jnp.asarray(_WEIGHTS, theta.dtype) @ jax.vmap(slope)(at) - psi(theta)
+    far = jnp.where(near, 2.0, alpha)
+    quotient = (psi(far * theta) - far * psi(theta)) / (far - 1)
+    return -jnp.where(near, mean, quotient) - log_base
 
 
 @partial(jax.jit, static_argnums=(0, 3))

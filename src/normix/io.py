@@ -16,6 +16,7 @@ import numpy as np
 from normix.distributions import (
     Gamma,
     GeneralizedInverseGaussian,
+    InverseGamma,
     InverseGaussian,
     MultivariateNormal,
 )
@@ -35,6 +36,7 @@ _CLASSES: dict[str, type[eqx.Module]] = {
         CholeskyDispersion,
         Gamma,
         GeneralizedInverseGaussian,
+        InverseGamma,
         InverseGaussian,
         JointNormalInverseGaussian,
         MultivariateNormal,

@@ -1,4 +1,4 @@
-"""The Gamma distribution."""
+"""The gamma distribution."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_float, as_sample, check_positive
+from normix._arrays import as_float, check_positive
 from normix.distributions._sampling import draw_log_gig
-from normix.exponential_family import ExponentialFamily, SolverOptions
+from normix.distributions.positive import PositiveFamily
+from normix.exponential_family import SolverOptions
 from normix.special.gamma import inverse_log_minus_digamma
 
 
-class Gamma(ExponentialFamily):
-    r"""The Gamma law.
+class Gamma(PositiveFamily):
+    r"""The gamma law.
 
     Density :math:`\beta^\alpha x^{\alpha-1}e^{-\beta x}/\Gamma(\alpha)`;
     scalar parameters ``alpha > 0`` (shape) and ``beta > 0`` (rate);
-    :math:`t(x) = (\log x, x)`, :math:`\theta = (\alpha - 1, -\beta)`.
+    :math:`t(x) = (\log x, x)`, :math:`\theta = (\alpha - 1, -\beta)`. It is
+    ``GIG(alpha, 2 beta, 0)``.
 
     **Raises**: ``ValueError`` for a parameter that is not positive.
 
@@ -38,7 +40,9 @@ class Gamma(ExponentialFamily):
     @staticmethod
     def _log_partition_from_theta(theta, backend="jax"):
         alpha, beta = theta[0] + 1, -theta[1]
-        return gammaln(alpha) - alpha * jnp.log(beta)
+        valid = (alpha > 0) & (beta > 0)
+        alpha, beta = jnp.where(valid, alpha, 1.0), jnp.where(valid, beta, 1.0)
+        return jnp.where(valid, gammaln(alpha) - alpha * jnp.log(beta), jnp.inf)
 
     def natural_params(self) -> Float[Array, " 2"]:
         return jnp.stack([self.alpha - 1, -self.beta])
@@ -51,6 +55,9 @@ class Gamma(ExponentialFamily):
     @staticmethod
     def log_base_measure(x: ArrayLike) -> Float[Array, ""]:
         return jnp.where(as_float(x) > 0, 0.0, -jnp.inf)
+
+    def _constant_base(self):
+        return self, 0.0
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
@@ -67,9 +74,17 @@ class Gamma(ExponentialFamily):
     def _violation(cls, eta):
         return ~(eta[0] < jnp.log(eta[1])), "E[log X] < log E[X]"
 
-    @classmethod
-    def _check_sample(cls, X):
-        return as_sample(X)
+    def gig_params(self) -> tuple[Array, Array, Array]:
+        return self.alpha, 2 * self.beta, jnp.zeros_like(self.alpha)
+
+    def scaled(self, s: ArrayLike) -> Self:
+        return type(self)(alpha=self.alpha, beta=self.beta / s)
+
+    def _log_moment(self, k):
+        order = self.alpha + k
+        exists = order > 0
+        ratio = gammaln(jnp.where(exists, order, 1.0)) - gammaln(self.alpha)
+        return jnp.where(exists, ratio - k * jnp.log(self.beta), jnp.inf)
 
     def mean(self) -> Float[Array, ""]:
         return self.alpha / self.beta
@@ -78,10 +93,5 @@ class Gamma(ExponentialFamily):
         """The variance."""
         return self.alpha / self.beta**2
 
-    def std(self) -> Float[Array, ""]:
-        """The standard deviation."""
-        return jnp.sqrt(self.alpha) / self.beta
-
-    def _draw(self, key: PRNGKeyArray, n: int):
-        zero = jnp.zeros_like(self.alpha)
-        return jnp.exp(draw_log_gig(key, self.alpha, 2 * self.beta, zero, n))
+    def _draw_exact(self, key: PRNGKeyArray, n: int):
+        return jnp.exp(draw_log_gig(key, *self.gig_params(), n))

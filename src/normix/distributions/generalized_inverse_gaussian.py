@@ -11,14 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_float, as_sample, check_option, is_traced
+from normix._arrays import as_float, check_option, is_traced
 from normix.distributions._sampling import draw_log_gig
-from normix.exponential_family import BACKENDS, ExponentialFamily, SolverOptions
+from normix.distributions.gamma import Gamma
+from normix.distributions.inverse_gamma import InverseGamma
+from normix.distributions.inverse_gaussian import InverseGaussian
+from normix.distributions.positive import PositiveFamily
+from normix.exponential_family import BACKENDS, SolverOptions
 from normix.special.gig import gig_cumulants, gig_log_partition, gig_means
 from normix.special.gig_inverse import gig_from_expectation
 
 
-class GeneralizedInverseGaussian(ExponentialFamily):
+class GeneralizedInverseGaussian(PositiveFamily):
     r"""The law with density proportional to :math:`x^{p-1}e^{-(ax + b/x)/2}`, x > 0.
 
     Scalar parameters ``p`` (any real), ``a >= 0`` and ``b >= 0``: both positive, or
@@ -70,6 +74,9 @@ class GeneralizedInverseGaussian(ExponentialFamily):
     def log_base_measure(x: ArrayLike) -> Float[Array, ""]:
         return jnp.where(as_float(x) > 0, 0.0, -jnp.inf)
 
+    def _constant_base(self):
+        return self, 0.0
+
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
         theta = as_float(theta)
@@ -90,10 +97,6 @@ class GeneralizedInverseGaussian(ExponentialFamily):
             (e_x > 0) & (e_inv > 0) & (e_log < jnp.log(e_x)) & (e_log > -jnp.log(e_inv))
         )
         return violated, "-log E[1/X] < E[log X] < log E[X]"
-
-    @classmethod
-    def _check_sample(cls, X):
-        return as_sample(X)
 
     @staticmethod
     def expectation_params_batch(
@@ -116,11 +119,43 @@ class GeneralizedInverseGaussian(ExponentialFamily):
         """The variance."""
         return _cumulants(self.p, self.a, self.b, 2)[0, 0, 2]
 
-    def std(self) -> Float[Array, ""]:
-        """The standard deviation."""
-        return jnp.sqrt(self.var())
+    def gig_params(self) -> tuple[Array, Array, Array]:
+        return self.p, self.a, self.b
 
-    def _draw(self, key: PRNGKeyArray, n: int):
+    def scaled(self, s: ArrayLike) -> Self:
+        return type(self)(p=self.p, a=self.a / s, b=s * self.b)
+
+    def _log_moment(self, k):
+        above = gig_log_partition(self.p + k, self.a, self.b)
+        return above - gig_log_partition(self.p, self.a, self.b)
+
+    def to_gamma(self) -> Gamma:
+        """The gamma law nearest in KL: the same ``E[log X]`` and ``E[X]``.
+
+        Exact where ``b = 0``.
+        """
+        e_log, _, e_x = self.expectation_params()
+        return Gamma.from_expectation(jnp.stack([e_log, e_x]))
+
+    def to_inverse_gamma(self) -> InverseGamma:
+        """The inverse gamma law nearest in KL: the same ``E[log X]`` and ``E[1/X]``.
+
+        Exact where ``a = 0``.
+        """
+        e_log, e_inv, _ = self.expectation_params()
+        return InverseGamma.from_expectation(jnp.stack([-e_inv, e_log]))
+
+    def to_inverse_gaussian(self) -> InverseGaussian:
+        """The inverse Gaussian law nearest in KL: the same ``E[X]`` and ``E[1/X]``.
+
+        Exact where ``p = -1/2``.
+
+        **Raises**: ``ValueError`` where one of the two is infinite.
+        """
+        _, e_inv, e_x = self.expectation_params()
+        return InverseGaussian.from_expectation(jnp.stack([e_x, e_inv]))
+
+    def _draw_exact(self, key: PRNGKeyArray, n: int):
         return jnp.exp(draw_log_gig(key, self.p, self.a, self.b, n))
 
 

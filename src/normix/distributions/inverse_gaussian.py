@@ -9,12 +9,14 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_float, as_sample, check_positive
+from normix._arrays import as_float, check_positive
 from normix.distributions._sampling import draw_inverse_gaussian
-from normix.exponential_family import ExponentialFamily, SolverOptions
+from normix.distributions.positive import PositiveFamily
+from normix.exponential_family import SolverOptions
+from normix.special.gig import gig_log_partition
 
 
-class InverseGaussian(ExponentialFamily):
+class InverseGaussian(PositiveFamily):
     r"""The inverse Gaussian (Wald) law.
 
     Density :math:`\sqrt{\lambda/(2\pi x^3)}\exp(-\lambda(x-\mu)^2/(2\mu^2x))`, scalar
@@ -58,6 +60,9 @@ class InverseGaussian(ExponentialFamily):
         log_x = jnp.log(jnp.where(inside, x, 1.0))
         return jnp.where(inside, -0.5 * math.log(2 * math.pi) - 1.5 * log_x, -jnp.inf)
 
+    def _constant_base(self):
+        return self.to_gig(), 0.0
+
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
         theta = as_float(theta)
@@ -74,10 +79,6 @@ class InverseGaussian(ExponentialFamily):
         return ~((eta[0] > 0) & (eta[0] * eta[1] > 1)), "E[X] E[1/X] > 1"
 
     @classmethod
-    def _check_sample(cls, X):
-        return as_sample(X)
-
-    @classmethod
     def closest_to_mixing(
         cls, E_log_Y: Array, E_inv_Y: Array, E_Y: Array, options: SolverOptions
     ) -> Self:
@@ -90,13 +91,15 @@ class InverseGaussian(ExponentialFamily):
         return cls(mu=jnp.ones_like(spread), lam=1 / spread)
 
     def gig_params(self) -> tuple[Array, Array, Array]:
-        """``(p, a, b)`` of the same law as a GIG."""
         p = jnp.full_like(self.lam, -0.5)
         return p, self.lam / self.mu / self.mu, self.lam
 
     def scaled(self, s: ArrayLike) -> Self:
-        """The law of ``s`` times the variable, ``s > 0``."""
         return type(self)(mu=s * self.mu, lam=s * self.lam)
+
+    def _log_moment(self, k):
+        p, a, b = self.gig_params()
+        return gig_log_partition(p + k, a, b) - gig_log_partition(p, a, b)
 
     def cumulants(self) -> tuple[Array, Array, Array, Array]:
         """The first four cumulants."""
@@ -112,9 +115,5 @@ class InverseGaussian(ExponentialFamily):
         """The variance."""
         return self.mu**3 / self.lam
 
-    def std(self) -> Float[Array, ""]:
-        """The standard deviation."""
-        return jnp.sqrt(self.var())
-
-    def _draw(self, key: PRNGKeyArray, n: int):
+    def _draw_exact(self, key: PRNGKeyArray, n: int):
         return draw_inverse_gaussian(key, self.mu, self.lam, n)

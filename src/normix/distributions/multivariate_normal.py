@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax
@@ -76,6 +76,21 @@ class MultivariateNormal(ExponentialFamily):
         x = as_float(x)
         return jnp.asarray(-0.5 * x.shape[-1] * math.log(2 * math.pi), x.dtype)
 
+    def _constant_base(self):
+        centred = type(self)(jnp.zeros_like(self.mu), self.L_Sigma)
+        return centred, self.log_base_measure(self.mu)
+
+    def _beside(self, other):
+        if not isinstance(other, MultivariateNormal) or other.d != self.d:
+            raise ValueError(
+                f"a normal law in {self.d} dimensions cannot be compared with {other}"
+            )
+        # In coordinates that make this law standard.
+        shift = solve_triangular(self.L_Sigma, other.mu - self.mu, lower=True)
+        root = solve_triangular(self.L_Sigma, other.L_Sigma, lower=True)
+        standard = type(self)(jnp.zeros_like(shift), jnp.eye(self.d, dtype=shift.dtype))
+        return standard, type(self)(shift, root)
+
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
         h, precision = _split(as_float(theta))
@@ -122,7 +137,9 @@ class MultivariateNormal(ExponentialFamily):
         """The standard deviations of the components."""
         return jnp.sqrt(self.var())
 
-    def _draw(self, key: PRNGKeyArray, n: int):
+    sampling_methods: ClassVar[tuple[str, ...]] = ("exact",)
+
+    def _draw(self, key: PRNGKeyArray, n: int, method: str = "exact"):
         noise = jax.random.normal(key, (n, self.d), self.mu.dtype)
         return self.mu + noise @ self.L_Sigma.T
 

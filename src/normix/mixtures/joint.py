@@ -43,6 +43,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
     dispersion: CholeskyDispersion
     subordinator: S
 
+    sampling_methods: ClassVar[tuple[str, ...]] = ("exact",)
     _subordinator_class: ClassVar[type]  # set by each family
 
     # -- views -------------------------------------------------------------------
@@ -99,6 +100,18 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         x, y = _pair(x)
         return jnp.where(y > 0, -0.5 * x.shape[-1] * _LOG_2PI, -jnp.inf)
 
+    def _constant_base(self):
+        log_base = jnp.asarray(-0.5 * self.d * _LOG_2PI, self.mu.dtype)
+        return self.translated(-self.mu), log_base
+
+    def _beside(self, other):
+        if type(other) is not type(self) or other.d != self.d:
+            raise ValueError(
+                f"a {type(self).__name__} in {self.d} dimensions cannot be compared "
+                f"with {other}"
+            )
+        return self.translated(-self.mu), other.translated(-self.mu)
+
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
         p, a, b, mu, gamma, root = _classical(as_float(theta))
@@ -138,7 +151,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         e_y = self.subordinator.cumulants()[0]
         return self.mu + self.gamma * e_y, e_y
 
-    def _draw(self, key: PRNGKeyArray, n: int):
+    def _draw(self, key: PRNGKeyArray, n: int, method: str = "exact"):
         k_y, k_z = jax.random.split(key)
         y = self.subordinator._draw(k_y, n)
         z = jax.random.normal(k_z, (n, self.d), self.mu.dtype)

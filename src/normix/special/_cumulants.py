@@ -57,14 +57,35 @@ def directional(
     """The derivative of one partial, along ``tangents``, from those one order up.
 
     A variable that is not being differentiated is left out rather than multiplied
-    by zero: its partial may be infinite.
+    by zero: its partial may be infinite. So may that of one whose tangent is zero.
     """
     total = jnp.zeros_like(partials[index])
     for i, tangent in enumerate(tangents):
         if not isinstance(tangent, SymbolicZero):
             raised = tuple(degree + (j == i) for j, degree in enumerate(index))
-            total = total + partials[raised] * tangent
+            total = total + times(partials[raised], tangent)
     return total
+
+
+@jax.custom_jvp
+def times(factor: Float[Array, "..."], tangent: Array) -> Array:
+    """``factor * tangent``, where the factor may be infinite, and then 0 for 0.
+
+    Linear in ``tangent``: an infinite factor is two finite ones in turn, whose
+    product overflows.
+    """
+    infinite = jnp.isinf(factor)
+    big = jnp.finfo(factor.dtype).max ** 0.75
+    first = jnp.where(infinite, jnp.sign(factor) * big, factor)
+    return tangent * first * jnp.where(infinite, big, 1.0)
+
+
+@times.defjvp
+def _times_jvp(primals, tangents):
+    factor, tangent = primals
+    still = tangent == 0  # its product with an infinite change of the factor, too
+    moved = jnp.where(still, 0.0, tangents[0] * jnp.where(still, 1.0, tangent))
+    return times(factor, tangent), moved + times(factor, tangents[1])
 
 
 def slope_in(function: Callable[..., Array], position: int) -> Callable[..., Array]:

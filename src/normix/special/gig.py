@@ -25,6 +25,7 @@ from normix.special._cumulants import (
     directional,
     multi_indices,
     slope_in,
+    times,
 )
 from normix.special._gig_host import gig_moments_host
 from normix.special._lazy import compute_if_any
@@ -206,17 +207,17 @@ def _gig_cumulants_jvp(order, scaled, primals, tangents):
     full = gig_cumulants(order + 1, scaled, p, a, b)
     values = {k: full[k] for k in multi_indices(3, order)}
 
-    def times(factor, tangent):
-        return tangent if isinstance(tangent, SymbolicZero) else factor * tangent
+    def half(tangent):
+        return tangent if isinstance(tangent, SymbolicZero) else -0.5 * tangent
 
     # (log Y, 1/Y, Y) pair with (p, -b/2, -a/2) in the density.
-    along = (dp, times(-0.5, db), times(-0.5, da))
+    along = (dp, half(db), half(da))
     slopes = {k: directional(full, k, along) for k in values}
     if scaled:
         root = jnp.sqrt(b / a)
         for factor, tangent in ((0.5 * root, da), (0.5 / root, db)):
             if not isinstance(tangent, SymbolicZero):
-                slopes[0, 0, 0] += factor * tangent
+                slopes[0, 0, 0] += times(factor, tangent)
     return values, slopes
 
 

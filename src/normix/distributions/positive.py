@@ -1,0 +1,190 @@
+"""What all laws of one positive variable have in common: they are GIG laws."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+
+from normix._arrays import as_float, as_sample
+from normix.distributions.quantile_table import QuantileTable
+from normix.exponential_family import ExponentialFamily
+from normix.special.gig_tails import gig_log_density, gig_log_quantile, gig_log_tails
+
+if TYPE_CHECKING:
+    from normix.distributions.generalized_inverse_gaussian import (
+        GeneralizedInverseGaussian,
+    )
+
+Real = Float[Array, "..."]
+
+
+class PositiveFamily(ExponentialFamily):
+    """A law on (0, ∞) within the GIG family.
+
+    The gamma, inverse gamma, inverse Gaussian and generalized inverse Gaussian laws.
+    Tail probabilities, quantiles and the mode are written once, in GIG coordinates.
+    """
+
+    sampling_methods: ClassVar[tuple[str, ...]] = ("exact", "inversion")
+
+    @abstractmethod
+    def gig_params(self) -> tuple[Array, Array, Array]:
+        """``(p, a, b)`` of the same law as a GIG."""
+
+    @abstractmethod
+    def scaled(self, s: ArrayLike) -> Self:
+        """The law of ``s`` times the variable, ``s > 0``."""
+
+    @abstractmethod
+    def var(self) -> Float[Array, ""]:
+        """The variance."""
+
+    @abstractmethod
+    def _log_moment(self, k: Array) -> Array:
+        """``log E[X^k]``, elementwise; infinite where the moment does not exist."""
+
+    @abstractmethod
+    def _draw_exact(self, key: PRNGKeyArray, n: int) -> Float[Array, " n"]:
+        """``n`` independent draws by rejection or in closed form."""
+
+    @classmethod
+    def _check_sample(cls, X):
+        return as_sample(X)
+
+    # -- moments and mode --------------------------------------------------------
+
+    def std(self) -> Float[Array, ""]:
+        """The standard deviation."""
+        return jnp.sqrt(self.var())
+
+    def raw_moment(self, k: ArrayLike) -> Float[Array, ""]:
+        """``E[X^k]`` for any real ``k``; infinite where it does not exist."""
+        return _raw_moments(self, as_float(k))
+
+    def raw_moments(self, ks: Float[ArrayLike, " m"]) -> Float[Array, " m"]:
+        """``E[X^k]`` for every ``k`` of an array, shape ``(m,)``."""
+        return _raw_moments(self, as_float(ks))
+
+    def mode(self) -> Float[Array, ""]:
+        """Where the density is highest; 0 where it decreases throughout."""
+        p, a, b = self.gig_params()
+        q = p - 1
+        root = jnp.sqrt(q * q + a * b)
+        rising = q > 0
+        # Two forms of the same root, each a sum of positive terms.
+        above = (q + root) / jnp.where(rising, a, 1.0)
+        below = b / jnp.where(rising, 1.0, jnp.where(root == q, 1.0, root - q))
+        return jnp.where(rising, above, below)
+
+    # -- tails and quantiles -----------------------------------------------------
+
+    def cdf(self, x: ArrayLike) -> Real:
+        """``P(X <= x)``, elementwise in ``x``.
+
+        Relative accuracy holds for whichever of ``cdf`` and ``sf`` is smaller, down
+        to the least positive number. Differentiable in ``x`` and the parameters.
+        """
+        return jnp.exp(self.logcdf(x))
+
+    def sf(self, x: ArrayLike) -> Real:
+        """``P(X > x)``, elementwise in ``x``, without the cancellation of 1 - cdf."""
+        return jnp.exp(self.logsf(x))
+
+    def logcdf(self, x: ArrayLike) -> Real:
+        """``log P(X <= x)``, elementwise in ``x``; finite where the cdf underflows."""
+        return _log_tails(self, as_float(x))[0]
+
+    def logsf(self, x: ArrayLike) -> Real:
+        """``log P(X > x)``, elementwise in ``x``; finite where the sf underflows."""
+        return _log_tails(self, as_float(x))[1]
+
+    def ppf(self, q: ArrayLike) -> Real:
+        """The quantile: ``x`` with ``cdf(x) = q``, elementwise; NaN outside [0, 1].
+
+        Solved by Newton's method on the logarithm of the smaller tail, which cannot
+        overshoot; differentiable in ``q`` and the parameters (implicitly).
+        """
+        return _quantile(self, as_float(q), lower=True)
+
+    def isf(self, q: ArrayLike) -> Real:
+        """``x`` with ``sf(x) = q``, elementwise; the way to small upper tails."""
+        return _quantile(self, as_float(q), lower=False)
+
+    def quantile_table(self) -> QuantileTable:
+        """Tabulated ``cdf``, ``ppf`` and ``rvs``, for repeated use of one law."""
+        return _quantile_table(self)
+
+    def _draw(self, key: PRNGKeyArray, n: int, method: str = "exact"):
+        if method == "inversion":
+            return self.quantile_table()._draw(key, n)
+        return self._draw_exact(key, n)
+
+    # -- relations to other laws -------------------------------------------------
+
+    def to_gig(self) -> GeneralizedInverseGaussian:
+        """The same law as a generalized inverse Gaussian law."""
+        from normix.distributions.generalized_inverse_gaussian import (
+            GeneralizedInverseGaussian,
+        )
+
+        p, a, b = self.gig_params()
+        return GeneralizedInverseGaussian(p=p, a=a, b=b)
+
+    def _beside(self, other):
+        if not isinstance(other, PositiveFamily):
+            raise ValueError(
+                f"a {type(self).__name__} cannot be compared with a "
+                f"{type(other).__name__}"
+            )
+        pair = self, other
+        if type(self) is not type(other):
+            pair = self.to_gig(), other.to_gig()
+        # In units in which this law's log has its mode at 0: neither log-partition
+        # then carries the scale that both have in common.
+        p, a, b = lax.stop_gradient(self.gig_params())
+        root = jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
+        s = jnp.where(p >= 0, a / root, root / jnp.where(p >= 0, 1.0, b))
+        return tuple(law.scaled(s) for law in pair)
+
+
+@jax.jit
+def _raw_moments(law: PositiveFamily, k: Array) -> Array:
+    return jnp.exp(law._log_moment(k))
+
+
+@jax.jit
+def _log_tails(law: PositiveFamily, x: Array):
+    return gig_log_tails(*law.gig_params(), x)
+
+
+def _quantile(law: PositiveFamily, q: Array, *, lower: bool) -> Array:
+    return _quantile_jit(law, q, jnp.asarray(lower))
+
+
+@jax.jit
+def _quantile_jit(law: PositiveFamily, q: Array, lower: Array) -> Array:
+    inside = (q > 0) & (q < 1)
+    safe = jnp.where(inside, q, 0.25)
+    near = safe <= 0.5
+    log_q = jnp.log(jnp.where(near, safe, 1 - safe))
+    x = jnp.exp(gig_log_quantile(log_q, near != lower, *law.gig_params()))
+    ends = jnp.where((q == 0) == lower, 0.0, jnp.inf)
+    return jnp.where(inside, x, jnp.where((q == 0) | (q == 1), ends, jnp.nan))
+
+
+@jax.jit
+def _quantile_table(law: PositiveFamily) -> QuantileTable:
+    params = law.gig_params()
+
+    def quantile(log_q, upper):
+        return gig_log_quantile(log_q, upper, *params)
+
+    def log_density(t):
+        return gig_log_density(*params, t)
+
+    return QuantileTable.tabulate(quantile, log_density, of_logarithm=True)

@@ -1,0 +1,91 @@
+"""How far apart two laws of one exponential family are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from normix._arrays import as_float
+
+if TYPE_CHECKING:
+    from normix.exponential_family import ExponentialFamily
+
+LogPartition = Callable[[Array], Array]
+
+
+def kl_divergence(p: ExponentialFamily, q: ExponentialFamily) -> Float[Array, ""]:
+    r"""The Kullback-Leibler divergence :math:`E_p[\log p(X) - \log q(X)]`, in nats.
+
+    Infinite where a moment of ``p`` that ``q`` asks for does not exist. Positive laws
+    of different families are compared as generalized inverse Gaussian laws.
+
+    **Raises**: ``ValueError`` for laws on different spaces.
+
+    >>> from normix import Gamma, InverseGaussian, kl_divergence
+    >>> p, q = Gamma(alpha=2.0, beta=1.0), InverseGaussian(mu=2.0, lam=3.0)
+    >>> round(float(kl_divergence(p, p)), 12), float(kl_divergence(p, q)) > 0
+    (0.0, True)
+    """
+    return _kl(p, q)
+
+
+def squared_hellinger(p: ExponentialFamily, q: ExponentialFamily) -> Float[Array, ""]:
+    r"""The squared Hellinger distance :math:`1 - \int\sqrt{p(x)\,q(x)}\,dx`, in [0, 1].
+
+    **Raises**: ``ValueError`` for laws on different spaces.
+
+    >>> from normix import Gamma, squared_hellinger
+    >>> p, q = Gamma(alpha=2.0, beta=1.0), Gamma(alpha=2.0, beta=3.0)
+    >>> round(float(squared_hellinger(p, q)), 12)  # 1 - (sqrt(3)/2)^2
+    0.25
+    """
+    return _hellinger(p, q)
+
+
+def kl_divergence_from_psi(
+    psi: LogPartition, grad_psi: LogPartition, theta_p: ArrayLike, theta_q: ArrayLike
+) -> Float[Array, ""]:
+    r"""KL divergence from a log-partition: its Bregman divergence.
+
+    :math:`\psi(\theta_q) - \psi(\theta_p) - (\theta_q-\theta_p)^\top
+    \nabla\psi(\theta_p)`; parameters of shape ``(k,)``.
+    """
+    theta_p, theta_q = as_float(theta_p), as_float(theta_q)
+    step = theta_q - theta_p
+    # A moment that does not exist does not matter where nothing asks for it.
+    slope = jnp.where(step == 0, 0.0, step * grad_psi(theta_p)).sum()
+    return psi(theta_q) - psi(theta_p) - slope
+
+
+def squared_hellinger_from_psi(
+    psi: LogPartition, theta_p: ArrayLike, theta_q: ArrayLike
+) -> Float[Array, ""]:
+    r"""Squared Hellinger distance from a log-partition.
+
+    :math:`1 - \exp\{\psi(\tfrac12(\theta_p+\theta_q)) - \tfrac12\psi(\theta_p)
+    - \tfrac12\psi(\theta_q)\}`; parameters of shape ``(k,)``.
+    """
+    theta_p, theta_q = as_float(theta_p), as_float(theta_q)
+    middle = psi(0.5 * (theta_p + theta_q))
+    return -jnp.expm1(middle - 0.5 * (psi(theta_p) + psi(theta_q)))
+
+
+@jax.jit
+def _kl(p: ExponentialFamily, q: ExponentialFamily) -> Array:
+    p, q = p._beside(q)
+    psi = p._log_partition_from_theta
+    theta_p, theta_q = p.natural_params(), q.natural_params()
+    # The slope of psi towards q, which is exact also where some moment is infinite.
+    value, slope = jax.jvp(psi, (theta_p,), (theta_q - theta_p,))
+    return psi(theta_q) - value - slope
+
+
+@jax.jit
+def _hellinger(p: ExponentialFamily, q: ExponentialFamily) -> Array:
+    p, q = p._beside(q)
+    psi = p._log_partition_from_theta
+    return squared_hellinger_from_psi(psi, p.natural_params(), q.natural_params())

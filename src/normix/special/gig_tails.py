@@ -1,0 +1,207 @@
+r"""Tail probabilities and quantiles of the generalized inverse Gaussian law.
+
+In ``t = log y`` the law has a log-concave density. Beyond ``t``, relative to the
+density there,
+
+.. math:: \frac{P(\log Y > t)}{f(t)} = \int_0^\infty
+    \exp\bigl(ps - \alpha(e^s - 1) + \beta(1 - e^{-s})\bigr)\,ds, \qquad
+    \alpha = \tfrac12 a e^t,\ \beta = \tfrac12 b e^{-t},
+
+an integral of moderate size however far out ``t`` lies. The lower tail is the upper
+one of ``1/Y``, and ``a = 0`` and ``b = 0`` need no special case.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, ArrayLike, Float
+
+from normix.special._legendre import NODES, WEIGHTS
+from normix.special.bessel import as_floats
+from normix.special.gig import gig_log_partition
+
+Real = Float[Array, "..."]
+
+_DROP = 46.0  # e^{-46} ~ 1e-20
+# The integrand ends in a double exponential: this length of it has its own panel.
+_END = 8.0
+_MOST_STEPS = 60
+
+
+def _expm1(s):
+    # Further out only α = 0 leads, whose product with infinity would be NaN.
+    return jnp.expm1(jnp.minimum(s, 0.98 * jnp.log(jnp.finfo(s.dtype).max)))
+
+
+def _right_end(drop, kappa, alpha, beta):
+    """Where ``κs + α(e^s - 1 - s) + β(e^{-s} - 1 + s)`` has risen to ``drop``.
+
+    Each term alone gives a bound in closed form; Newton's method tightens the least.
+    """
+    r, s = drop / alpha, drop / beta
+    end = jnp.minimum(jnp.log1p(r + jnp.sqrt(2 * r)), s + jnp.sqrt(2 * s))
+    falling = kappa > 0
+    linear = drop / jnp.where(falling, kappa, 1.0)
+    end = jnp.where(falling, jnp.minimum(end, linear), end)
+    for _ in range(3):
+        up = _expm1(end)
+        down = -up / (1 + up)
+        value = kappa * end + alpha * (up - end) + beta * (down + end)
+        end = end - (value - drop) / (kappa + alpha * up - beta * down)
+    return end
+
+
+def _log_integral(p, alpha, beta):
+    """The logarithm of the integral above, by two Gauss-Legendre panels."""
+    # The limits are held fixed under differentiation: beyond them there is nothing.
+    at = lax.stop_gradient((alpha - beta - p, alpha, beta))
+    end = _right_end(_DROP, *at)
+    last = jnp.minimum(0.5 * end, _END)
+    first = end - last
+    nodes = jnp.asarray(0.5 * (1 + NODES), end.dtype)
+    weights = jnp.asarray(0.5 * WEIGHTS, end.dtype)
+
+    def integrand(s):
+        up = _expm1(s)
+        return jnp.exp(p * s - alpha * up + beta * (up / (1 + up)))
+
+    def body(k, total):
+        x = nodes[k]
+        both = first * integrand(first * x) + last * integrand(first + last * x)
+        return total + weights[k] * both
+
+    start = jnp.zeros_like(end)
+    return jnp.log(lax.fori_loop(0, len(NODES), body, start))
+
+
+def _scaled_log_density(p, a, b, t):
+    """``log f(t) + psi``, and the two terms ``α`` and ``β`` at ``t = log y``."""
+    alpha, beta = _times_exp(0.5 * a, t), _times_exp(0.5 * b, -t)
+    return p * t - alpha - beta, alpha, beta
+
+
+def gig_log_density(p: ArrayLike, a: ArrayLike, b: ArrayLike, t: ArrayLike) -> Real:
+    """The log-density of ``t = log Y`` for ``Y ~ GIG(p, a, b)``."""
+    p, a, b, t = _parameters_and(p, a, b, t)
+    return _scaled_log_density(p, a, b, t)[0] - gig_log_partition(p, a, b)
+
+
+def _times_exp(x, t):
+    """``x exp(t)``; 0 for ``x = 0`` even where the exponential overflows."""
+    return jnp.where(x > 0, x * jnp.exp(jnp.where(x > 0, t, 0.0)), 0.0)
+
+
+def _centre(p, a, b):
+    """A point in ``t`` with a good part of the law on either side, and the mode.
+
+    The mode will not do where one tail is long; midway between the points at which
+    the density has fallen by a factor e from it, there are.
+    """
+    z = jnp.sqrt(a) * jnp.sqrt(b)
+    total = jnp.hypot(p, z) + jnp.abs(p)
+    rest = z * (z / total)
+    plus, minus = jnp.where(p >= 0, total, rest), jnp.where(p >= 0, rest, total)
+    mode = jnp.where(p >= 0, jnp.log(total) - jnp.log(a), jnp.log(b) - jnp.log(total))
+    right = _right_end(1.0, 0.0, 0.5 * plus, 0.5 * minus)
+    left = _right_end(1.0, 0.0, 0.5 * minus, 0.5 * plus)
+    return mode + 0.5 * (right - left), mode, plus, minus
+
+
+def _log_tails(p, a, b, psi, t):
+    """``log P(log Y <= t)`` and ``log P(log Y > t)``."""
+    upper = t > lax.stop_gradient(_centre(p, a, b)[0])
+    log_density, alpha, beta = _scaled_log_density(p, a, b, t)
+    near, far = jnp.where(upper, alpha, beta), jnp.where(upper, beta, alpha)
+    one = log_density - psi + _log_integral(jnp.where(upper, p, -p), near, far)
+    # log(1 - exp(one)); one is never near 0
+    other = jnp.log1p(-jnp.exp(one))
+    return jnp.where(upper, other, one), jnp.where(upper, one, other)
+
+
+def gig_log_tails(
+    p: ArrayLike, a: ArrayLike, b: ArrayLike, x: ArrayLike
+) -> tuple[Real, Real]:
+    """``log P(Y <= x)`` and ``log P(Y > x)`` for ``Y ~ GIG(p, a, b)``.
+
+    ``p``, ``a`` and ``b`` of one shape, which broadcasts with that of ``x``.
+    Relative accuracy is that of the smaller probability; differentiable in all four.
+    """
+    p, a, b, x = _parameters_and(p, a, b, x)
+    inside = (x > 0) & (x < jnp.inf)
+    psi = gig_log_partition(p, a, b)
+    lower, upper = _log_tails(p, a, b, psi, jnp.log(jnp.where(inside, x, 1.0)))
+    below = x <= 0
+    outside = jnp.where(x == jnp.inf, 0.0, jnp.nan)
+    lower = jnp.where(inside, lower, jnp.where(below, -jnp.inf, outside))
+    outside = jnp.where(x == jnp.inf, -jnp.inf, jnp.nan)
+    return lower, jnp.where(inside, upper, jnp.where(below, 0.0, outside))
+
+
+def _parameters_and(p, a, b, x):
+    """Parameters of one shape, ``x`` of its own, all of one dtype."""
+    p, a, b = as_floats(p, a, b)
+    dtype = jnp.result_type(p, x)
+    return p.astype(dtype), a.astype(dtype), b.astype(dtype), jnp.asarray(x, dtype)
+
+
+@jax.custom_jvp
+def _upper_quantile(log_q, p, a, b, psi):
+    """The ``t`` with ``log P(log Y > t) = log_q``, for ``log_q <= log(1/2)``.
+
+    The logarithm of the tail of a log-concave law is concave: Newton's method from
+    beyond the solution moves towards it and never past.
+    """
+    _, mode, plus, minus = _centre(p, a, b)
+    # A log-concave law has at most (1 + v) e^{-v} of its mass where its density is
+    # e^{-v} times the highest or less.
+    v = -log_q + jnp.log1p(-2 * log_q) + 1
+    start = mode + _right_end(v, 0.0, 0.5 * plus, 0.5 * minus)
+    eps = jnp.finfo(start.dtype).eps
+
+    def newton(state):
+        t, _, k = state
+        log_density, alpha, beta = _scaled_log_density(p, a, b, t)
+        log_sf = _log_tails(p, a, b, psi, t)[1]
+        miss = log_sf - log_q
+        size = 1 - log_q + jnp.abs(p * t) + alpha + beta
+        more = jnp.abs(miss) > 4 * eps * size
+        step = miss * jnp.exp(log_sf - log_density + psi)
+        return jnp.where(more, t + step, t), more.any(), k + 1
+
+    def unfinished(state):
+        return state[1] & (state[2] < _MOST_STEPS)
+
+    return lax.while_loop(unfinished, newton, (start, jnp.array(True), 0))[0]
+
+
+@_upper_quantile.defjvp
+def _upper_quantile_jvp(primals, tangents):
+    log_q, p, a, b, psi = primals
+    t = _upper_quantile(*primals)
+
+    def log_sf(p, a, b, psi):
+        return _log_tails(p, a, b, psi, t)[1]
+
+    value, along = jax.jvp(log_sf, (p, a, b, psi), tangents[1:])
+    log_density = _scaled_log_density(p, a, b, t)[0] - psi
+    return t, (along - tangents[0]) * jnp.exp(value - log_density)
+
+
+def gig_log_quantile(
+    log_q: ArrayLike, upper: ArrayLike, p: ArrayLike, a: ArrayLike, b: ArrayLike
+) -> Real:
+    """``log y`` with probability ``exp(log_q)`` above it if ``upper``, else below it.
+
+    ``log_q <= log(1/2)``: of the two tails, name the smaller. ``p``, ``a`` and ``b``
+    of one shape, which broadcasts with that of ``log_q`` and ``upper``.
+    """
+    p, a, b, log_q = _parameters_and(p, a, b, log_q)
+    psi = gig_log_partition(p, a, b)
+    # The lower tail of Y is the upper tail of 1/Y, which is GIG(-p, b, a).
+    near, far = jnp.where(upper, a, b), jnp.where(upper, b, a)
+    valid = (log_q > -jnp.inf) & (log_q < 0)
+    log_q = jnp.where(valid, log_q, -1.0)
+    t = _upper_quantile(log_q, jnp.where(upper, p, -p), near, far, psi)
+    return jnp.where(valid, jnp.where(upper, t, -t), jnp.nan)
