@@ -26,6 +26,10 @@ _BOUNDARY = (1 / 6, 1 / 6, 1 / 8 + 1 / 120, 1 / 10, 1 / 12 - 1 / 252, 1 / 14)
 _BOUNDARY += (1 / 16 + 1 / 240, 1 / 18)
 
 
+# Lanes solved together: their arrays stay in cache.
+_BLOCK = 1024
+
+
 def boundary(r: Float[Array, "..."]) -> Float[Array, "..."]:
     r"""``c*(r) = digamma(α) - log(α(α - 1))/2`` with ``α = 1/(1 - exp(-r))``."""
     x = -jnp.expm1(-r)
@@ -73,7 +77,37 @@ def _reduced_moments(p, log_z):
 
 
 def _newton(r0, c0, maxiter: int):
-    """``(p, log z)`` for targets ``r0 > 0``, ``0 <= c0 < c*(r0)``."""
+    """``(p, log z, log(E e^t/E e^-t))`` for ``r0 > 0``, ``0 <= c0 < c*(r0)``.
+
+    Under ``vmap`` the lanes are solved in blocks: arrays that stay in cache, and only
+    the block of a slow lane waits for it.
+    """
+
+    lane = partial(_newton_lane, maxiter=maxiter)
+    solve = jax.custom_batching.custom_vmap(lane)
+
+    @solve.def_vmap
+    def in_blocks(n, batched, r0, c0):
+        r0, c0 = (
+            x if is_batched else jnp.broadcast_to(x, (n, *x.shape))
+            for x, is_batched in zip((r0, c0), batched, strict=True)
+        )
+        if n <= _BLOCK:
+            return jax.vmap(lane)(r0, c0), True
+        blocks = -(-n // _BLOCK)
+
+        def fold(x):
+            more = blocks * _BLOCK - n
+            x = jnp.concatenate([x, jnp.broadcast_to(x[-1:], (more, *x.shape[1:]))])
+            return x.reshape(blocks, _BLOCK, *x.shape[1:])
+
+        found = lax.map(lambda x: jax.vmap(lane)(*x), (fold(r0), fold(c0)))
+        return found.reshape(blocks * _BLOCK, *found.shape[2:])[:n], True
+
+    return solve(r0, c0)
+
+
+def _newton_lane(r0, c0, maxiter: int):
     alpha0 = -1 / jnp.expm1(-r0)
     kappa = c0 / boundary(r0)
     s, log_z = _start(r0, kappa)
@@ -95,7 +129,8 @@ def _newton(r0, c0, maxiter: int):
 
     def step(state):
         k, s, log_z, best, best_miss, stalled, _ = state
-        p, r, c, tilt, ((r_p, r_l), (c_p, c_l)), miss = evaluate(s, log_z)
+        p, r, c, tilt, jacobian, miss = evaluate(s, log_z)
+        (r_p, r_l), (c_p, c_l) = jacobian
         better = miss < best_miss
         best = jnp.where(better, jnp.stack([p, log_z, tilt]), best)
         stalled = jnp.where(better, 0, stalled + 1)
@@ -226,6 +261,21 @@ def _interior(r, c, start, options):
     return p, log_z, jnp.log(k[0, 0, 1]) - jnp.log(k[0, 1, 0])
 
 
+def _edge(eta, negative):
+    """The Gamma or inverse Gamma law that matches ``E[log Y]`` and the moment it has.
+
+    At the gamma edge that is ``E[Y]``, at the other, ``negative``, ``E[1/Y]``.
+    """
+    e_log, e_inv, e_y = eta
+    gap = jnp.where(negative, jnp.log(e_inv) + e_log, jnp.log(e_y) - e_log)
+    alpha = inverse_log_minus_digamma(gap)
+    rate = 2 * alpha / jnp.where(negative, e_inv, e_y)
+    zero = jnp.zeros_like(alpha)
+    return jnp.where(
+        negative, jnp.stack([-alpha, zero, rate]), jnp.stack([alpha, rate, zero])
+    )
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def gig_from_expectation(
     eta: Float[Array, " 3"], options: tuple[str, str, int, float]
@@ -263,14 +313,7 @@ def gig_from_expectation(
     log_s = 0.5 * (jnp.log(e_y) - jnp.log(e_inv) - tilt)
     inside = jnp.stack([p, z * jnp.exp(-log_s), z * jnp.exp(log_s)])
 
-    # The boundary laws match E[log Y] and the expectation that they have.
-    alpha = inverse_log_minus_digamma(jnp.where(at_edge, r / 2 - c, 1.0))
-    edge = jnp.where(
-        negative,
-        jnp.stack([-alpha, jnp.zeros_like(r), 2 * alpha / e_inv]),
-        jnp.stack([alpha, 2 * alpha / e_y, jnp.zeros_like(r)]),
-    )
-    solution = jnp.where(at_edge, edge, inside)
+    solution = jnp.where(at_edge, _edge(eta, negative), inside)
     return jnp.where(attainable, solution, jnp.nan)
 
 
@@ -279,7 +322,9 @@ def _gig_from_expectation_jvp(options, primals, tangents):
     # Implicitly: d eta = Fisher d theta, theta = (p, -b/2, -a/2).
     solution = gig_from_expectation(primals[0], options)
     p, a, b = solution
-    k = gig_cumulants(2, False, p, a, b)
+    at_edge = (a == 0) | (b == 0)
+    along_edge = jax.jvp(lambda e: _edge(e, a == 0), primals, tangents)[1]
+    k = gig_cumulants(2, False, *(jnp.where(at_edge, 1.0, x) for x in solution))
     rows = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     fisher = jnp.stack(
         [
@@ -292,4 +337,5 @@ def _gig_from_expectation_jvp(options, primals, tangents):
     scale = jnp.sqrt(jnp.diagonal(fisher))  # unit variances: scale-free elimination
     d_theta = jnp.linalg.solve(fisher / jnp.outer(scale, scale), tangents[0] / scale)
     d_p, d_half_b, d_half_a = d_theta / scale
-    return solution, jnp.stack([d_p, -2 * d_half_a, -2 * d_half_b])
+    within = jnp.stack([d_p, -2 * d_half_a, -2 * d_half_b])
+    return solution, jnp.where(at_edge, along_edge, within)
