@@ -24,7 +24,7 @@ def processor() -> str:
 
 def main() -> None:
     """Run every benchmark in turn."""
-    from benchmarks import em, kernel
+    from benchmarks import em, gig, kernel
     from benchmarks.timing import show
 
     default = Path(__file__).parent / "results" / "latest.json"
@@ -42,6 +42,7 @@ def main() -> None:
     report: dict[str, object] = {"machine": machine}
     suites = (
         ("Bessel kernel (20,000 elements)", kernel.run),
+        ("GIG law", gig.run),
         ("EM, normal inverse Gaussian", em.run),
     )
     for title, run in suites:

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import jax
 
@@ -24,7 +25,7 @@ class Row:
         """How many times faster than the reference."""
         return self.reference_seconds / self.seconds
 
-    def record(self) -> dict[str, object]:
+    def record(self) -> dict[str, Any]:
         """What goes into the JSON file."""
         return asdict(self) | {"ratio": self.ratio}
 
@@ -35,9 +36,13 @@ def race(
     reference: str,
     theirs: Callable[[], object],
     *,
+    share: float = 1.0,
     rounds: int = 15,
 ) -> Row:
-    """Time two callables in turn, after one unmeasured call of each."""
+    """Time two callables in turn, after one unmeasured call of each.
+
+    The reference does the ``share`` of the work: its time is scaled up.
+    """
     clocks: tuple[list[float], list[float]] = ([], [])
     for k in range(rounds + 1):
         for clock, run in zip(clocks, (ours, theirs), strict=True):
@@ -45,8 +50,8 @@ def race(
             jax.block_until_ready(run())
             if k:
                 clock.append(time.perf_counter() - begin)
-    medians = (statistics.median(clock) for clock in clocks)
-    return Row(name, next(medians), reference, next(medians))
+    first, second = (statistics.median(clock) for clock in clocks)
+    return Row(name, first, reference, second / share)
 
 
 def show(title: str, rows: list[Row]) -> None:
@@ -61,7 +66,7 @@ def show(title: str, rows: list[Row]) -> None:
 
 
 def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+    for unit, size in (("h", 3600.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
