@@ -35,9 +35,8 @@ def _inverse(p, z) -> list[Row]:
         some = jnp.asarray(eta[:size])
 
         def theirs(few=few):
-            return [
-                root(_misfit, np.zeros(3), args=(target,)).x for target in eta[:few]
-            ]
+            with np.errstate(all="ignore"):  # root's trial points
+                return [root(_misfit, np.zeros(3), args=(t,)).x for t in eta[:few]]
 
         rows.append(
             race(

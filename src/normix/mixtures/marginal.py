@@ -34,6 +34,9 @@ class MarginalMixture(eqx.Module):
         # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.
         return id(self)
 
+    def __repr__(self) -> str:
+        return eqx.tree_pformat(self, short_arrays=False)
+
     # -- views -------------------------------------------------------------------
 
     @property
