@@ -71,7 +71,7 @@ def squared_hellinger_from_psi(
     """
     theta_p, theta_q = as_float(theta_p), as_float(theta_q)
     middle = psi(0.5 * (theta_p + theta_q))
-    return -jnp.expm1(middle - 0.5 * (psi(theta_p) + psi(theta_q)))
+    return 0.0 - jnp.expm1(middle - 0.5 * (psi(theta_p) + psi(theta_q)))  # not -0
 
 
 @jax.jit

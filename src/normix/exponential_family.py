@@ -175,11 +175,11 @@ class ExponentialFamily(eqx.Module):
         return _renyi(self, as_float(alpha))
 
     def kl_divergence(self, other: ExponentialFamily) -> Float[Array, ""]:
-        """The Kullback-Leibler divergence to ``other``; see :mod:`normix`."""
+        """The divergence to ``other``; see :func:`normix.kl_divergence`."""
         return kl_divergence(self, other)
 
     def squared_hellinger(self, other: ExponentialFamily) -> Float[Array, ""]:
-        """The squared Hellinger distance to ``other``."""
+        """The squared distance to ``other``; see :func:`normix.squared_hellinger`."""
         return squared_hellinger(self, other)
 
     @classmethod

@@ -72,7 +72,8 @@ class Gamma(PositiveFamily):
 
     @classmethod
     def _violation(cls, eta):
-        return ~(eta[0] < jnp.log(eta[1])), "E[log X] < log E[X]"
+        finite = jnp.isfinite(eta).all()
+        return ~(finite & (eta[0] < jnp.log(eta[1]))), "E[log X] < log E[X] < inf"
 
     def gig_params(self) -> tuple[Array, Array, Array]:
         return self.alpha, 2 * self.beta, jnp.zeros_like(self.alpha)

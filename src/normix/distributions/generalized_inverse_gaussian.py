@@ -93,10 +93,10 @@ class GeneralizedInverseGaussian(PositiveFamily):
     @classmethod
     def _violation(cls, eta):
         e_log, e_inv, e_x = eta
-        violated = ~(
-            (e_x > 0) & (e_inv > 0) & (e_log < jnp.log(e_x)) & (e_log > -jnp.log(e_inv))
-        )
-        return violated, "-log E[1/X] < E[log X] < log E[X]"
+        jensen = (e_log < jnp.log(e_x)) & (e_log > -jnp.log(e_inv))
+        finite = jnp.isfinite(e_log) & (jnp.isfinite(e_x) | jnp.isfinite(e_inv))
+        violated = ~((e_x > 0) & (e_inv > 0) & jensen & finite)
+        return violated, "-log E[1/X] < E[log X] < log E[X], one of them finite"
 
     @staticmethod
     def expectation_params_batch(
@@ -133,6 +133,8 @@ class GeneralizedInverseGaussian(PositiveFamily):
         """The gamma law nearest in KL: the same ``E[log X]`` and ``E[X]``.
 
         Exact where ``b = 0``.
+
+        **Raises**: ``ValueError`` where ``E[X]`` is infinite.
         """
         e_log, _, e_x = self.expectation_params()
         return Gamma.from_expectation(jnp.stack([e_log, e_x]))
@@ -141,6 +143,8 @@ class GeneralizedInverseGaussian(PositiveFamily):
         """The inverse gamma law nearest in KL: the same ``E[log X]`` and ``E[1/X]``.
 
         Exact where ``a = 0``.
+
+        **Raises**: ``ValueError`` where ``E[1/X]`` is infinite.
         """
         e_log, e_inv, _ = self.expectation_params()
         return InverseGamma.from_expectation(jnp.stack([-e_inv, e_log]))

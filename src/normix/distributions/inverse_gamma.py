@@ -73,7 +73,9 @@ class InverseGamma(PositiveFamily):
 
     @classmethod
     def _violation(cls, eta):
-        return ~(-eta[1] < jnp.log(-eta[0])), "-log E[1/X] < E[log X]"
+        finite = jnp.isfinite(eta).all()
+        violated = ~(finite & (-eta[1] < jnp.log(-eta[0])))
+        return violated, "-inf < -log E[1/X] < E[log X]"
 
     def gig_params(self) -> tuple[Array, Array, Array]:
         return -self.alpha, jnp.zeros_like(self.alpha), 2 * self.beta

@@ -72,11 +72,16 @@ class InverseGaussian(PositiveFamily):
     def _from_eta(cls, eta, theta0, options: SolverOptions) -> Self:
         # E[1/X] = 1/μ + 1/λ (Tweedie, Ann. Math. Stat. 28, 1957)
         excess = eta[1] - 1 / eta[0]
-        return cls(mu=eta[0], lam=jnp.where(excess > 0, 1 / excess, jnp.nan))
+        return cls(
+            mu=eta[0],
+            lam=jnp.where((excess > 0) & (excess < jnp.inf), 1 / excess, jnp.nan),
+        )
 
     @classmethod
     def _violation(cls, eta):
-        return ~((eta[0] > 0) & (eta[0] * eta[1] > 1)), "E[X] E[1/X] > 1"
+        product = eta[0] * eta[1]
+        attainable = (eta[0] > 0) & (product > 1) & (product < jnp.inf)
+        return ~attainable, "1 < E[X] E[1/X] < inf"
 
     @classmethod
     def closest_to_mixing(

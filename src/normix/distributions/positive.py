@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_float, as_sample
+from normix._arrays import as_float, as_sample, is_traced
 from normix.distributions.quantile_table import QuantileTable
 from normix.exponential_family import ExponentialFamily
 from normix.special.gig_tails import gig_log_density, gig_log_quantile, gig_log_tails
@@ -54,7 +55,12 @@ class PositiveFamily(ExponentialFamily):
 
     @classmethod
     def _check_sample(cls, X):
-        return as_sample(X)
+        sample = as_sample(X)
+        if not is_traced(sample) and np.ptp(np.asarray(sample)) == 0:
+            raise ValueError(
+                f"X has the single value {sample[0]}: the likelihood has no maximum"
+            )
+        return sample
 
     # -- moments and mode --------------------------------------------------------
 

@@ -40,6 +40,10 @@ class QuantileTable(eqx.Module):
     curvatures: Float[Array, " m"]
     of_logarithm: bool = eqx.field(static=True)
 
+    def __hash__(self) -> int:
+        # By identity, arrays having no hash: so that jax.jit(table.ppf) works.
+        return id(self)
+
     @classmethod
     def tabulate(
         cls,

@@ -69,7 +69,7 @@ def _inverse_jvp(primals, tangents):
 
 
 def inverse_log_minus_digamma(g: ArrayLike) -> Float[Array, "..."]:
-    """The ``α > 0`` with ``log α - digamma(α) = g``; NaN unless ``g > 0``."""
+    """The ``α > 0`` with ``log α - digamma(α) = g``; NaN unless ``0 < g < inf``."""
     (g,) = as_floats(g)
-    valid = g > 0
+    valid = (g > 0) & (g < jnp.inf)
     return jnp.where(valid, _inverse(jnp.where(valid, g, 1.0)), jnp.nan)

@@ -285,17 +285,22 @@ def gig_from_expectation(
     ``options`` is ``(backend, method, maxiter, tol)``. On or beyond the boundary of
     the attainable set the result is the Gamma (``b = 0``) or inverse Gamma
     (``a = 0``) law of maximum likelihood. NaN where ``E[Y] E[1/Y] < 1`` or where
-    ``E[log Y]`` exceeds ``log E[Y]`` or falls below ``-log E[1/Y]`` (Jensen).
+    ``E[log Y]`` exceeds ``log E[Y]`` or falls below ``-log E[1/Y]`` (Jensen), or both
+    of these are infinite.
     """
     e_log, e_inv, e_y = eta
     r = jnp.log(e_y) + jnp.log(e_inv)
     c_signed = e_log - 0.5 * (jnp.log(e_y) - jnp.log(e_inv))
     negative = c_signed < 0
     c = jnp.abs(c_signed)
-    attainable = (r > 0) & (c < r / 2)
+    # Only laws on the boundary have one expectation, but not both, infinite.
+    one_missing = jnp.isinf(e_inv) != jnp.isinf(e_y)
+    jensen = (e_log < jnp.log(e_y)) & (e_log > -jnp.log(e_inv))
+    attainable = (r > 0) & jnp.where(one_missing, jensen, c < r / 2)
     limit = boundary(jnp.where(attainable, r, 1.0))
     narrow = attainable & (r < 2.5e-7)
-    at_edge = attainable & ~narrow & (limit - c <= 1e-13 * jnp.maximum(1.0, c))
+    near = one_missing | (limit - c <= 1e-13 * jnp.maximum(1.0, c))
+    at_edge = attainable & ~narrow & near
     interior = attainable & ~narrow & ~at_edge
 
     r_in = jnp.where(interior, r, 1.0)
