@@ -81,7 +81,7 @@ class InverseGaussian(PositiveFamily):
     def _violation(cls, eta):
         product = eta[0] * eta[1]
         attainable = (eta[0] > 0) & (product > 1) & (product < jnp.inf)
-        return ~attainable, "1 < E[X] E[1/X] < inf"
+        return ~attainable, "E[X] E[1/X] > 1, both finite"
 
     @classmethod
     def closest_to_mixing(
