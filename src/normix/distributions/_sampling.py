@@ -27,7 +27,8 @@ def _tangents(omega_plus, omega_minus):
 
     def drop(u):
         x = jnp.expm1(u)
-        y = -x / (1 + x)
+        # Far down, where exp(-u) overflows, it counts only if there is a factor to it.
+        y = jnp.where(omega_minus > 0, jnp.expm1(-u), 0.0)
         value = 0.5 * (omega_plus * (x - u) + omega_minus * (y + u))
         return value, 0.5 * (omega_plus * x - omega_minus * y)
 

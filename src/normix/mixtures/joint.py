@@ -1,10 +1,8 @@
 """The joint law of a normal variance-mean mixture and its mixing variable."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
-from typing import ClassVar, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +21,12 @@ from normix.special.gig import (
     gig_means_cpu,
 )
 from normix.special.gig_shared import gig_means_shared
+
+if TYPE_CHECKING:
+    from typing import TYPE_CHECKING
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -44,7 +48,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
     subordinator: S
 
     sampling_methods: ClassVar[tuple[str, ...]] = ("exact",)
-    _subordinator_class: ClassVar[type]  # set by each family
+    _subordinator_class: AbstractClassVar[type]
 
     # -- views -------------------------------------------------------------------
 

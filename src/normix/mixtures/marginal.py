@@ -1,13 +1,12 @@
 """The marginal law of X: what users fit, evaluate and draw from."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from equinox import AbstractVar
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_data, as_float, check_option
@@ -18,6 +17,11 @@ from normix.mixtures.rows import sum_over_rows
 from normix.mixtures.statistics import NormalMixtureEta
 from normix.mixtures.subordinator import Subordinator
 
+if TYPE_CHECKING:
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
+
 
 class MarginalMixture(eqx.Module):
     r"""The law of :math:`X = \mu + \gamma Y + \sqrt Y L Z` with ``Y`` unobserved.
@@ -26,9 +30,9 @@ class MarginalMixture(eqx.Module):
     :attr:`joint`, whose parameters it shares.
     """
 
-    joint: eqx.AbstractVar[JointNormalMixture]
+    joint: AbstractVar[JointNormalMixture]
 
-    _joint_class: ClassVar[type[JointNormalMixture]]  # set by each family
+    _joint_class: AbstractClassVar[type[JointNormalMixture]]
 
     def __hash__(self) -> int:
         # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.

@@ -226,15 +226,23 @@ def _host_solve(r0, c0, limit, p0, log_z0, *, method: str, maxiter: int, tol: fl
             gtol=1e-15,
         )
         return np.append(found.x, 0.0)
+    # In units in which a concentrated law, too, has curvatures of about one.
+    width = np.hypot(p0, np.exp(log_z0)) ** 0.5
+    unit = np.array([max(width, 1.0), 1.0, 1.0 / max(width, 1.0)])
+
+    def in_units(x):
+        value, slope = value_and_slope(x * unit)
+        return value, slope * unit
+
     found = optimize.minimize(
-        value_and_slope,
-        x0,
+        in_units,
+        x0 / unit,
         jac=True,
         method="L-BFGS-B" if method == "lbfgs" else "BFGS",
         options={"maxiter": 10 * maxiter, "gtol": tol * 1e-2}
         | ({"ftol": 1e-16} if method == "lbfgs" else {}),
     )
-    return np.asarray(found.x)
+    return np.asarray(found.x) * unit
 
 
 def _interior(r, c, start, options):

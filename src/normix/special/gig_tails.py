@@ -24,7 +24,8 @@ from normix.special.gig import gig_log_partition
 
 Real = Float[Array, "..."]
 
-_DROP = 46.0  # e^{-46} ~ 1e-20
+# e^{-60} ~ 1e-26: derivatives weigh the far end more than the integral does.
+_DROP = 60.0
 # The integrand ends in a double exponential: this length of it has its own panel.
 _END = 8.0
 _MOST_STEPS = 60
@@ -32,7 +33,7 @@ _MOST_STEPS = 60
 
 def _expm1(s):
     # Further out only α = 0 leads, whose product with infinity would be NaN.
-    return jnp.expm1(jnp.minimum(s, 0.98 * jnp.log(jnp.finfo(s.dtype).max)))
+    return jnp.expm1(jnp.minimum(s, _largest(s)))
 
 
 def _right_end(drop, kappa, alpha, beta):
@@ -82,6 +83,12 @@ def _scaled_log_density(p, a, b, t):
     return p * t - alpha - beta, alpha, beta
 
 
+def _proper_log_partition(p, a, b):
+    """The log-partition; NaN where it is infinite, and nothing is a law."""
+    psi = gig_log_partition(p, a, b)
+    return jnp.where(psi == jnp.inf, jnp.nan, psi)
+
+
 def gig_log_density(p: ArrayLike, a: ArrayLike, b: ArrayLike, t: ArrayLike) -> Real:
     """The log-density of ``t = log Y`` for ``Y ~ GIG(p, a, b)``."""
     p, a, b, t = _parameters_and(p, a, b, t)
@@ -89,8 +96,13 @@ def gig_log_density(p: ArrayLike, a: ArrayLike, b: ArrayLike, t: ArrayLike) -> R
 
 
 def _times_exp(x, t):
-    """``x exp(t)``; 0 for ``x = 0`` even where the exponential overflows."""
-    return jnp.where(x > 0, x * jnp.exp(jnp.where(x > 0, t, 0.0)), 0.0)
+    """``x exp(t)``; for ``x = 0`` that is 0, with slope ``exp(t)`` if it is finite."""
+    return x * jnp.exp(jnp.where(x > 0, t, jnp.minimum(t, _largest(t))))
+
+
+def _largest(t):
+    """An argument near the end of what exp can take."""
+    return 0.98 * jnp.log(jnp.finfo(t.dtype).max)
 
 
 def _centre(p, a, b):
@@ -130,7 +142,7 @@ def gig_log_tails(
     """
     p, a, b, x = _parameters_and(p, a, b, x)
     inside = (x > 0) & (x < jnp.inf)
-    psi = gig_log_partition(p, a, b)
+    psi = _proper_log_partition(p, a, b)
     lower, upper = _log_tails(p, a, b, psi, jnp.log(jnp.where(inside, x, 1.0)))
     below = x <= 0
     outside = jnp.where(x == jnp.inf, 0.0, jnp.nan)
@@ -198,10 +210,10 @@ def gig_log_quantile(
     of one shape, which broadcasts with that of ``log_q`` and ``upper``.
     """
     p, a, b, log_q = _parameters_and(p, a, b, log_q)
-    psi = gig_log_partition(p, a, b)
+    psi = _proper_log_partition(p, a, b)
     # The lower tail of Y is the upper tail of 1/Y, which is GIG(-p, b, a).
     near, far = jnp.where(upper, a, b), jnp.where(upper, b, a)
-    valid = (log_q > -jnp.inf) & (log_q < 0)
+    valid = (log_q > -jnp.inf) & (log_q < 0) & jnp.isfinite(psi)
     log_q = jnp.where(valid, log_q, -1.0)
     t = _upper_quantile(log_q, jnp.where(upper, p, -p), near, far, psi)
     return jnp.where(valid, jnp.where(upper, t, -t), jnp.nan)

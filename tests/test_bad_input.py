@@ -1,0 +1,230 @@
+"""Bad input: a clear ``ValueError``, or NaN where values cannot be looked at."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from normix import GIG, Gamma, InverseGamma, InverseGaussian, MultivariateNormal
+
+from .distributions.registry import ORACLES
+
+IDS = [oracle.name for oracle in ORACLES]
+every_oracle = pytest.mark.parametrize("oracle", ORACLES, ids=IDS)
+POSITIVE = [Gamma, InverseGamma, InverseGaussian, GIG]
+every_positive = pytest.mark.parametrize("family", POSITIVE, ids=lambda f: f.__name__)
+
+
+def refuses(*parts: str):
+    """A ``ValueError`` whose message has every one of ``parts``, in this order."""
+    return pytest.raises(ValueError, match="(?s)" + ".*".join(map(re.escape, parts)))
+
+
+# -- parameters --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters", "parts"),
+    [
+        (Gamma, dict(alpha=1.0, beta=-1.0), ("Gamma: beta", "positive", "-1")),
+        (Gamma, dict(alpha=0.0, beta=1.0), ("Gamma: alpha", "positive", "0")),
+        (InverseGamma, dict(alpha=-2.0, beta=1.0), ("InverseGamma: alpha", "-2")),
+        (InverseGamma, dict(alpha=2.0, beta=0.0), ("beta must be positive", "0")),
+        (InverseGaussian, dict(mu=-2.0, lam=1.0), ("mu must be positive", "-2")),
+        (InverseGaussian, dict(mu=1.0, lam=0.0), ("lam must be positive", "0")),
+        (GIG, dict(p=1.0, a=-3.0, b=1.0), ("a must not be negative", "-3")),
+        (GIG, dict(p=1.0, a=1.0, b=-3.0), ("b must not be negative", "-3")),
+        (GIG, dict(p=0.0, a=1.0, b=0.0), ("b = 0 needs p > 0", "p=0", "b=0")),
+        (GIG, dict(p=-1.0, a=1.0, b=0.0), ("b = 0 needs p > 0", "p=-1")),
+        (GIG, dict(p=1.0, a=0.0, b=1.0), ("a = 0 needs p < 0", "p=1", "a=0")),
+        (GIG, dict(p=1.0, a=0.0, b=0.0), ("a = 0 needs p < 0",)),
+    ],
+)
+def test_parameters_out_of_range(family, parameters, parts):
+    with refuses(*parts):
+        family(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("mu", "sigma", "parts"),
+    [
+        (np.zeros(2), -np.eye(2), ("sigma", "positive definite", "-1")),
+        (np.zeros(2), np.ones((2, 2)), ("sigma", "positive definite", "eigenvalue")),
+        (np.zeros(2), [[1.0, 0.5], [0.0, 1.0]], ("sigma must be symmetric",)),
+        (np.zeros(2), [[1.0, np.nan], [np.nan, 1.0]], ("sigma", "finite")),
+        (np.zeros(2), np.eye(2)[:1], ("sigma must have shape (d, d)", "(1, 2)")),
+        (np.zeros(2), np.ones(2), ("sigma must have shape (d, d)", "(2,)")),
+        (np.zeros(3), np.eye(2), ("(d,)", "(3,)", "(2, 2)")),
+        (0.0, np.eye(2), ("(d,)", "()", "(2, 2)")),
+    ],
+)
+def test_normal_parameters(mu, sigma, parts):
+    with refuses(*parts):
+        MultivariateNormal.from_classical(mu, sigma)
+
+
+# -- expectations ------------------------------------------------------------------
+
+
+def unattainable():
+    return [
+        pytest.param(oracle.family, eta, inequality, id=f"{oracle.name}-{k}")
+        for oracle in ORACLES
+        for k, (eta, inequality) in enumerate(oracle.unattainable)
+    ]
+
+
+@pytest.mark.parametrize(("family", "eta", "inequality"), unattainable())
+def test_unattainable_expectations(family, eta, inequality):
+    """The message names the inequality and shows what was given."""
+    with refuses(family.__name__, "eta violates", inequality):
+        family.from_expectation(np.array(eta))
+    # NaN is not an expectation either.
+    with refuses(family.__name__, "eta violates", inequality, "nan"):
+        family.from_expectation(np.full(len(eta), np.nan))
+
+
+@every_oracle
+def test_unattainable_expectations_under_jit(oracle):
+    """NaN, and the other lanes of a ``vmap`` are none the worse for it."""
+    good = oracle.make(**oracle.typical[0])
+    attainable = np.asarray(good.expectation_params())
+    etas = np.array([attainable] + [eta for eta, _ in oracle.unattainable])
+    solve: Any = jax.jit(jax.vmap(oracle.family.from_expectation))
+    leaves = [
+        np.asarray(v).reshape(len(etas), -1) for v in jax.tree.leaves(solve(etas))
+    ]
+    found = np.concatenate(leaves, axis=1)
+    want = np.concatenate([np.ravel(v) for v in jax.tree.leaves(good)])
+    np.testing.assert_allclose(found[0], want, rtol=1e-8, atol=1e-8)
+    assert np.isnan(found[1:]).any(axis=1).all()
+
+
+def test_parameters_out_of_range_under_jit():
+    """No exception from inside, and no finite number either."""
+
+    def density(law):
+        return jax.jit(lambda *x: law(*x).log_prob(1.0))
+
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(density(Gamma)(2.0, -1.0))
+        assert not np.isfinite(density(InverseGamma)(2.0, -1.0))
+        assert not np.isfinite(density(InverseGaussian)(1.0, -1.0))
+        assert not np.isfinite(density(GIG)(1.0, -1.0, 1.0))
+        assert not np.isfinite(density(GIG)(1.0, 0.0, 1.0))
+        assert np.isnan(jax.jit(lambda b: GIG(1.0, -1.0, b).rvs(3))(1.0)).all()
+    sigma = jnp.array([[1.0, 2.0], [2.0, 1.0]])
+    normal = jax.jit(MultivariateNormal.from_classical)(jnp.zeros(2), sigma)
+    assert np.isnan(normal.log_prob(np.zeros(2)))
+
+
+# -- data --------------------------------------------------------------------------
+
+
+@every_positive
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        ([1.0, np.nan, 2.0, np.inf], ("2 NaN or infinite", "first in row 1")),
+        ([1.0, 2.0, -np.inf], ("1 NaN or infinite", "first in row 2")),
+        ([1.0, 3.0, -2.0, 0.0], ("must be positive", "-2", "row 2")),
+        ([0.0, 3.0], ("must be positive", "0", "row 0")),
+        ([], ("shape (n,)", "(0,)")),
+        ([[1.0, 2.0]], ("shape (n,)", "(1, 2)")),
+        (3.0, ("shape (n,)", "()")),
+    ],
+)
+def test_positive_data(family, data, parts):
+    with refuses("X", *parts):
+        family.fit_mle(np.array(data))
+
+
+@every_positive
+@pytest.mark.parametrize("value", [2.0, 0.1, 1e5, 0.8736765079566392, 0.815])
+@pytest.mark.parametrize("n", [1, 5, 7])
+def test_constant_data(family, value, n):
+    """No law has a single value, however its mean is rounded."""
+    with refuses("X has the single value", str(value)):
+        family.fit_mle(np.full(n, value))
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        ([[1.0, np.nan], [np.nan, 2.0]], ("2 NaN or infinite", "first in row 0")),
+        ([[1.0, 2.0], [2.0, np.inf]], ("1 NaN or infinite", "first in row 1")),
+        ([1.0, 2.0], ("shape (n, d)", "(2,)", "X[:, None]")),
+        (np.zeros((0, 2)), ("must not be empty", "(0, 2)")),
+        (np.zeros((2, 0)), ("must not be empty", "(2, 0)")),
+        (np.ones((5, 2)), ("positive definite",)),
+        ([[0.0, 1.0]], ("positive definite",)),
+    ],
+)
+def test_normal_data(data, parts):
+    with refuses(*parts):
+        MultivariateNormal.fit_mle(np.array(data))
+
+
+# -- weights -----------------------------------------------------------------------
+
+
+@every_oracle
+@pytest.mark.parametrize(
+    ("weights", "parts"),
+    [
+        ([1.0, 2.0], ("weights must have shape (5,)", "(2,)")),
+        (np.ones((5, 1)), ("weights must have shape (5,)", "(5, 1)")),
+        ([1.0, 1.0, -1.0, 1.0, 1.0], ("weights must be", "not negative")),
+        ([1.0, 1.0, np.nan, 1.0, 1.0], ("weights must be finite",)),
+        (np.zeros(5), ("weights", "positive sum")),
+    ],
+)
+def test_weights(oracle, weights, parts):
+    x = np.array([0.5, 1.0, 2.0, 3.0, 7.0])
+    if oracle.gig is None:
+        x = np.stack([x, x**2], axis=1)
+    with refuses(*parts):
+        oracle.family.fit_mle(x, weights=np.array(weights))
+
+
+# -- options -----------------------------------------------------------------------
+
+
+@every_oracle
+def test_unknown_options(oracle):
+    """The message lists what there is."""
+    model = oracle.make(**oracle.typical[0])
+    eta = model.expectation_params()
+    with refuses("backend must be one of", "'jax'", "'cpu'", "'gpu'"):
+        oracle.family.from_expectation(eta, backend="gpu")
+    with refuses("method must be one of", "'newton'", "'lbfgs'", "'bfgs'", "'adam'"):
+        oracle.family.from_expectation(eta, method="adam")
+    with refuses("backend must be one of", "'jax'", "'cpu'", "'numpy'"):
+        model.expectation_params(backend="numpy")
+    with refuses("backend must be one of", "'jax'", "'cpu'", "''"):
+        model.fisher_information(backend="")
+    with refuses("n must be at least 0", "-1"):
+        model.rvs(-1)
+    listed = [repr(method) for method in oracle.family.sampling_methods]
+    with refuses("method must be one of", *listed, "'magic'"):
+        model.rvs(3, method="magic")
+
+
+def test_unknown_backend_in_a_batch():
+    with refuses("backend must be one of", "'jax'", "'cpu'", "'gpu'"):
+        GIG.expectation_params_batch(1.0, 1.0, 1.0, backend="gpu")
+
+
+@every_positive
+def test_outside_the_support(family):
+    """Not an error: the density there is zero."""
+    case = next(o for o in ORACLES if o.family is family)
+    model = case.make(**case.typical[0])
+    for x in (0.0, -1.0, -np.inf):
+        assert model.log_prob(x) == -np.inf
+        assert model.pdf(x) == 0
