@@ -36,7 +36,7 @@ _DROP = 46.0  # e^{-46} ~ 1e-20
 # sqrt(ab) below tiny**_LIMIT_POWER counts as 0: ab must not underflow, nor 1/(ab)
 # times _DROP overflow.
 _LIMIT_POWER = 0.45
-_BLOCK = 4  # Clenshaw steps between two looks at the loop counter
+_BLOCK = 2  # Clenshaw steps between two looks at the loop counter
 
 
 def _kernel(p: Real, a: Real, b: Real) -> Float[Array, "4 n"]:
