@@ -268,7 +268,7 @@ def test_derivative_in_the_interior(exact):
         want = np.stack([d_p, -2 * d_half_a, -2 * d_half_b])
         spread = np.sqrt([float(entries[i][i]) for i in range(3)])
         size = np.abs(want * spread).max(axis=1, keepdims=True)
-        assert worst(got[k] * spread / size, want * spread / size, floor=1.0) <= 1e-6
+        assert worst(got[k] * spread / size, want * spread / size, floor=1.0) <= 1e-7
 
 
 def test_derivative_beyond_the_boundary(beyond):
