@@ -313,9 +313,42 @@ def test_cpu_under_transformations(exact):
         assert worst(got, factor * exact[key], floor=key[0]) <= tolerance
 
 
+def test_cpu_at_the_limits(gamma):
+    """By SciPy's gammaln and digamma, without a warning."""
+    want, _ = gamma
+    p, rate, zero = gamma_side()
+    log_y, inv_y, y = gig_means(p, rate, zero, backend="cpu")
+    assert (
+        worst(gig_log_partition(p, rate, zero, backend="cpu"), want[0, 0, 0]) <= 1e-13
+    )
+    assert worst(log_y, want[1, 0, 0], floor=1.0) <= 1e-13
+    assert worst(inv_y, np.where(p > 1, want[0, 1, 0], np.inf)) <= 1e-13
+    assert worst(y, want[0, 0, 1]) <= 1e-13
+    mirrored = gig_means(-p, zero, rate, backend="cpu")
+    for got, same in zip(mirrored, (-log_y, y, inv_y), strict=True):
+        np.testing.assert_array_equal(got, same)
+
+
+def test_cpu_at_small_arguments():
+    """Down to 1e-300, where ``kve`` overflows: against the kernel."""
+    rng = np.random.default_rng(8)
+    p = np.append(rng.uniform(-50, 50, 300), rng.uniform(-2, 2, 300))
+    p[-8:] = [0.0, 1e-5, -1e-4, 0.5, -0.5, 0.5 + 1e-9, 1.0, -1.0]
+    z = 10.0 ** rng.uniform(-300, 0, p.size)
+    scale = 10.0 ** rng.uniform(-3, 3, p.size)
+    a, b = z / scale, z * scale
+    k = cumulants(1, False, p, a, b)
+    log_y, inv_y, y = gig_means(p, a, b, backend="cpu")
+    log_partition = gig_log_partition(p, a, b, backend="cpu")
+    assert worst(log_partition, k[0, 0, 0], floor=1.0) <= 1e-12
+    assert worst(log_y, k[1, 0, 0], floor=1.0) <= 1e-9
+    assert worst(inv_y, k[0, 1, 0]) <= 1e-10
+    assert worst(y, k[0, 0, 1]) <= 1e-10
+
+
 # -- many laws that share their order and rate ----------------------------------------
 
-# p, a and the decades of z; the last two ranges are too wide for the table.
+# p, a and the decades of z; some ranges need several tables.
 SHARED = [
     (0.7, 1.3, 0.0, 1.0),
     (-2.0, 0.8, -1.0, 2.0),
@@ -329,9 +362,10 @@ SHARED = [
     (-1.0, 1.0, -8.0, 4.0),
     (3.3, 2.0, -8.0, 4.0),
 ]
+WIDE = [(-2.5, 1.0, -30.0, 4.0), (0.05, 1.0, -30.0, 4.0)]  # in double precision only
 
 
-ROWS = 191  # the fewest that need a table
+ROWS = 97  # the fewest that need a table
 
 
 def shared_inputs(case, n=ROWS, dtype: Any = np.float64):
@@ -361,7 +395,7 @@ def check_shared(got, inputs, tolerance):
 shared = jax.jit(gig_means_shared)
 
 
-@pytest.mark.parametrize("case", SHARED, ids=str)
+@pytest.mark.parametrize("case", SHARED + WIDE, ids=str)
 def test_shared(case):
     inputs = shared_inputs(case)
     check_shared(shared(*inputs), inputs, 1e-12)
@@ -371,6 +405,68 @@ def test_shared_few_rows():
     """They take the direct kernel."""
     inputs = shared_inputs((-2.5, 0.8, -1.0, 2.0), 28)
     check_shared(shared(*inputs), inputs, 1e-12)
+
+
+LIMITS = [
+    (-2.5, 0.0, (-1.0, 0.0, 0.9)),  # symmetric skew-t: inverse Gamma throughout
+    (-0.7, 0.0, (-0.2, 0.0, 0.9)),  # without E[Y]
+    (-2.5, 1e-300, (-1.0, 1e-300, 0.9)),
+    (-2.5, 0.8, (-1.0, 0.0, 0.9)),
+    (0.5, 0.8, (2.0, 0.8, 0.0)),  # variance gamma, some rows on its location
+    (1.5, 0.8, (3.0, 0.8, 0.0)),
+]
+
+
+def limit_inputs(case, n=ROWS):
+    p, a, prior = case
+    b = np.random.default_rng(6).uniform(0.1, 9.0, n)
+    if p > 0:
+        b[[3, 50]] = 0.0
+    posterior = np.float64(p), np.float64(a), b
+    return posterior, tuple(np.float64(x) for x in prior)
+
+
+@pytest.mark.parametrize("case", LIMITS, ids=str)
+def test_shared_at_the_limits(case):
+    inputs = limit_inputs(case)
+    check_shared(shared(*inputs), inputs, 1e-12)
+
+
+def test_shared_under_vmap():
+    """Laws of any kind, side by side in one loop."""
+    every = [tuple(shared_inputs(case)) for case in SHARED + WIDE]
+    every += [limit_inputs(case) for case in LIMITS]
+    stacked = jax.tree.map(lambda *x: np.stack(x), *every)
+    got = jax.jit(jax.vmap(gig_means_shared))(*stacked)
+    for lane, inputs in enumerate(every):
+        check_shared([x[lane] for x in got], inputs, 1e-12)
+
+
+def test_shared_over_ranges_of_any_width():
+    """However they divide, no last table is so narrow that it is all rounding."""
+    rng = np.random.default_rng(9)
+    low = rng.uniform(-9, 2, 400)
+    high = low + rng.uniform(0, 9, 400)
+    p, a = rng.uniform(-4, 4, 400), 10.0 ** rng.uniform(-3, 3, 400)
+    every = [tuple(shared_inputs(case)) for case in zip(p, a, low, high, strict=True)]
+    (p, a, b), prior = jax.tree.map(lambda *x: np.stack(x), *every)
+    got = jax.jit(jax.vmap(gig_means_shared))((p, a, b), prior)
+    p, a = (np.broadcast_to(x[:, None], b.shape) for x in (p, a))
+    k = cumulants(1, True, p, a, b)
+    assert worst(got[1], k[1, 0, 0], floor=1.0) <= 1e-12
+    assert worst(got[2], k[0, 1, 0]) <= 1e-12
+    assert worst(got[3], k[0, 0, 1]) <= 1e-12
+
+
+def test_shared_keeps_what_is_not_a_number():
+    (p, a, b), prior = shared_inputs(SHARED[1])
+    b[[5, 9]] = np.nan, -1.0
+    got = shared((p, a, b), prior)
+    bad = np.isnan(b) | (b < 0)
+    for x in got:
+        np.testing.assert_array_equal(np.isnan(x), bad)
+    got = shared((np.full_like(p, np.nan), a, b), prior)
+    assert all(np.isnan(x).all() for x in got)
 
 
 @jax.jit
@@ -418,7 +514,7 @@ def single_lanes():
 
 @pytest.mark.parametrize("lane", range(len(SHARED)), ids=[str(c) for c in SHARED])
 def test_shared_single_precision_under_vmap(single_lanes, lane):
-    """One lane too wide for its table changes no other."""
+    """One lane that needs many tables changes no other."""
     lanes, got = single_lanes
     assert all(x.dtype == jnp.float32 for x in got)
     check_shared([x[lane] for x in got], lanes[lane], 1e-5)
@@ -429,3 +525,19 @@ def test_shared_on_the_host():
     for case in SHARED[:3]:
         inputs = shared_inputs(case, 28)
         check_shared(on_host(*inputs), inputs, 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("p", "a", "prior"),
+    [
+        (-2.5, 0.0, (-1.0, 0.0, 0.9)),  # symmetric skew-t
+        (-2.5, 0.8, (-1.0, 0.0, 0.9)),
+        (1.5, 0.8, (3.0, 0.8, 0.0)),  # variance gamma, a row on its location
+        (0.5, 0.8, (2.0, 0.8, 0.0)),
+    ],
+)
+def test_shared_on_the_host_at_the_limits(p, a, prior):
+    b = np.linspace(0.0 if p > 0 else 0.1, 5.0, 28)
+    prior = tuple(map(np.float64, prior))
+    inputs = (np.float64(p), np.float64(a), b), prior
+    check_shared(jax.jit(gig_means_cpu)(*inputs), inputs, 1e-9)

@@ -40,10 +40,9 @@ def log_minus_digamma(alpha: ArrayLike) -> Float[Array, "..."]:
     """
     (alpha,) = as_floats(alpha)
     shifted = alpha + _SHIFT
-    total = _asymptotic(shifted) - jnp.log1p(_SHIFT / alpha)
-    for k in range(_SHIFT):
-        total = total + 1 / (alpha + k)
-    return total
+    # One array of terms: a graph of a tenth of the size to compile.
+    terms = 1 / (alpha[..., None] + jnp.arange(_SHIFT, dtype=alpha.dtype))
+    return _asymptotic(shifted) - jnp.log1p(_SHIFT / alpha) + terms.sum(axis=-1)
 
 
 @jax.custom_jvp

@@ -27,7 +27,7 @@ from normix.special._cumulants import (
     slope_in,
     times,
 )
-from normix.special._gig_host import gig_moments_host
+from normix.special._gig_host import gig_host
 from normix.special._lazy import compute_if_any
 from normix.special._quadrature import moments, tilt
 from normix.special._series import log_kv_series
@@ -39,9 +39,10 @@ Real = Float[Array, "..."]
 _PAIRS = 40
 _DROP = 46.0
 _SERIES_MAX = 7
+SMOOTH = "smooth"
 
 
-def _by_quadrature(order: int, scaled: bool, p, a, z) -> dict[Index, Array]:
+def _by_quadrature(order: int, scaled: bool | str, p, a, z) -> dict[Index, Array]:
     at = tilt(p, z, drop=_DROP)
 
     def log_y(u, c, s):
@@ -57,6 +58,8 @@ def _by_quadrature(order: int, scaled: bool, p, a, z) -> dict[Index, Array]:
     unit = (at.omega + p) / a  # the mode of log Y, exponentiated
     location = jnp.log(unit)
     peak = p * location - (p * (p / (at.omega + z)) if scaled else at.omega)
+    if scaled == SMOOTH:
+        peak = peak + 1 / (z + jnp.hypot(z, 1.0))
     out = {(0, 0, 0): peak + jnp.log(total)}
     for (i, j, k), value in cumulants_from_moments(means).items():
         if i + j + k == 1:
@@ -91,7 +94,7 @@ def _neighbours(order: int, p, log_z) -> tuple[Array, ...]:
     return tuple(entries)
 
 
-def _by_series(order: int, scaled: bool, needed, p, a, z) -> dict[Index, Array]:
+def _by_series(order: int, scaled: bool | str, needed, p, a, z) -> dict[Index, Array]:
     """Small ``z``, or its limit 0: moments are ratios of Bessel functions.
 
     Meaningful only where some element is ``needed``.
@@ -107,7 +110,7 @@ def _by_series(order: int, scaled: bool, needed, p, a, z) -> dict[Index, Array]:
             tables[j].append(row)
     psi = tables[0][0] + p * log_unit
     if scaled:
-        psi = psi + z
+        psi = psi + (jnp.hypot(z, 1.0) if scaled == SMOOTH else z)
     out = {(0, 0, 0): psi}
     if order == 0:
         return out
@@ -154,13 +157,14 @@ def _moment(cumulants: list[Array], order: int):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def gig_cumulants(
-    order: int, scaled: bool, p: Real, a: Real, b: Real
+    order: int, scaled: bool | str, p: Real, a: Real, b: Real
 ) -> dict[Index, Real]:
     r"""All joint cumulants of ``(log Y, 1/Y, Y)`` up to total degree ``order``.
 
     **Shapes**: ``p``, ``a``, ``b`` of one shape and dtype; so is every value. The key
     ``(0, 0, 0)`` holds the log-partition :math:`\psi = \log 2 + \frac p2\log\frac ba
-    + \log K_p(\sqrt{ab})`, plus ``sqrt(ab)`` if ``scaled``.
+    + \log K_p(\sqrt{ab})`, plus ``sqrt(ab)`` if ``scaled``, or ``sqrt(1 + ab)``, which
+    has slopes in the limits too, if that is ``SMOOTH``.
 
     ``b = 0`` (with ``p > 0``) gives the Gamma limit and ``a = 0`` (with ``p < 0``) the
     inverse Gamma limit; moments that do not exist there are infinite. Parameters
@@ -214,8 +218,13 @@ def _gig_cumulants_jvp(order, scaled, primals, tangents):
     along = (dp, half(db), half(da))
     slopes = {k: directional(full, k, along) for k in values}
     if scaled:
-        root = jnp.sqrt(b / a)
-        for factor, tangent in ((0.5 * root, da), (0.5 / root, db)):
+        if scaled == SMOOTH:
+            root = jnp.hypot(1.0, jnp.sqrt(a) * jnp.sqrt(b))
+            factors = 0.5 * b / root, 0.5 * a / root
+        else:
+            root = jnp.sqrt(b / a)
+            factors = 0.5 * root, 0.5 / root
+        for factor, tangent in zip(factors, (da, db), strict=True):
             if not isinstance(tangent, SymbolicZero):
                 slopes[0, 0, 0] += times(factor, tangent)
     return values, slopes
@@ -229,7 +238,7 @@ def gig_means(
 ) -> tuple[Real, Real, Real]:
     """``E[log Y]``, ``E[1/Y]`` and ``E[Y]``; parameters broadcast.
 
-    ``backend="cpu"`` takes them from :func:`scipy.special.kve` (``a, b > 0``).
+    ``backend="cpu"`` takes them from :func:`scipy.special.kve`.
     """
     p, a, b = as_floats(p, a, b)
     if backend == "cpu":
@@ -239,13 +248,8 @@ def gig_means(
 
 
 def _host_values(p, a, b):
-    z = np.sqrt(a) * np.sqrt(b)
-    log_scale = 0.5 * (np.log(b) - np.log(a))
-    log_kve, log_mean, down, up = gig_moments_host(p, z)
-    psi = np.log(2) + p * log_scale + log_kve
-    values = (psi, log_scale + log_mean, down * np.exp(-log_scale))
-    values += (up * np.exp(log_scale),)
-    return tuple(np.asarray(v, z.dtype) for v in values)
+    with np.errstate(over="ignore", under="ignore"):  # of a narrower dtype
+        return tuple(np.asarray(v, p.dtype) for v in gig_host(p, a, b))
 
 
 @jax.custom_jvp
@@ -279,7 +283,8 @@ def _host_log_partition(p, a, b):
 def _host_log_partition_jvp(primals, tangents):
     p, a, b = primals
     psi, e_log, e_inv, e_y = _host(p, a, b)
-    slope = e_log * tangents[0] - 0.5 * (e_y * tangents[1] + e_inv * tangents[2])
+    factors = e_log, -0.5 * e_y, -0.5 * e_inv
+    slope = sum(times(f, t) for f, t in zip(factors, tangents, strict=True))
     return psi - jnp.sqrt(a) * jnp.sqrt(b), slope
 
 
@@ -288,7 +293,7 @@ def gig_means_cpu(
 ) -> tuple[Real, Real, Real, Real]:
     """:func:`normix.special.gig_shared.gig_means_shared` by SciPy's ``kve``.
 
-    Works under ``jit`` through a callback; ``a, b > 0``.
+    Works under ``jit`` through a callback, and in the Gamma and inverse Gamma limits.
     """
     p, a, b = posterior
     pairs = zip((p, a), prior[:2], strict=True)
@@ -308,8 +313,13 @@ def gig_log_partition(
 
 
 def gig_log_partition_scaled(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> Real:
-    """``psi(p, a, b) + sqrt(ab)``, which stays moderate as ``ab`` grows.
+    """``psi(p, a, b) + sqrt(ab)``, which stays moderate as ``ab`` grows."""
+    return gig_cumulants(0, True, *as_floats(p, a, b))[0, 0, 0]
+
+
+def gig_log_partition_smooth(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> Real:
+    """``psi(p, a, b) + sqrt(1 + ab)``: moderate, too, and smooth at ``ab = 0``.
 
     Differences of log-partitions (a mixture's log-density) are taken between these.
     """
-    return gig_cumulants(0, True, *as_floats(p, a, b))[0, 0, 0]
+    return gig_cumulants(0, SMOOTH, *as_floats(p, a, b))[0, 0, 0]

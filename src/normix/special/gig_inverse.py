@@ -18,6 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from normix.special._gig_host import gig_moments_host
+from normix.special._gig_plain import reduced_moments
 from normix.special.gamma import inverse_log_minus_digamma, log_minus_digamma
 from normix.special.gig import gig_cumulants
 
@@ -56,24 +57,21 @@ def _start(r, kappa):
     return jnp.arctanh(v), log_z
 
 
-def _reduced_moments(p, log_z):
-    """``r``, ``c``, ``log(E e^t / E e^{-t})`` and the Jacobian of ``(r, c)``."""
+def _with_jacobian(p, log_z):
+    """``r``, ``c``, ``log(E e^t / E e^{-t})`` and the Jacobian of ``(r, c)``.
+
+    The slopes in ``log z`` are covariances with ``-z cosh t``, which integration by
+    parts turns into the means themselves.
+    """
+    at = reduced_moments(p, log_z)
     z = jnp.exp(log_z)
-    k = gig_cumulants(2, False, p, z, z)
-    up, down = k[0, 0, 1], k[0, 1, 0]
-    k_up, k_down = k[1, 0, 1] / up, k[1, 1, 0] / down
-    r = jnp.log(up) + jnp.log(down)
-    tilt = jnp.log(up) - jnp.log(down)
-    c = k[1, 0, 0] - 0.5 * tilt
-    # d/dlog z by the covariance with -z cosh t.
-    l_up = -0.5 * z * (k[0, 0, 2] + k[0, 1, 1]) / up
-    l_down = -0.5 * z * (k[0, 1, 1] + k[0, 2, 0]) / down
-    l_t = -0.5 * z * (k[1, 0, 1] + k[1, 1, 0])
-    jacobian = (
-        (k_up + k_down, l_up + l_down),
-        (k[2, 0, 0] - 0.5 * (k_up - k_down), l_t - 0.5 * (l_up - l_down)),
-    )
-    return r, c, tilt, jacobian
+    up, down = jnp.exp(0.5 * (at.r + at.tilt)), jnp.exp(0.5 * (at.r - at.tilt))
+    r_l = -z * (up + down) * jnp.expm1(-at.r) - 2
+    c_l = -0.5 * z * (up * at.k_up + down * at.k_down)
+    c_l = c_l - 0.5 * (z * (up - 1 / up) - z * (down - 1 / down) - 4 * p)
+    r_p = at.k_up + at.k_down
+    c_p = at.var - 0.5 * (at.k_up - at.k_down)
+    return at.r, at.c, at.tilt, ((r_p, r_l), (c_p, c_l))
 
 
 def _newton(r0, c0, maxiter: int):
@@ -120,7 +118,7 @@ def _newton_lane(r0, c0, maxiter: int):
 
     def evaluate(s, log_z):
         p = alpha0 * jnp.tanh(s)
-        r, c, tilt, jacobian = _reduced_moments(p, log_z)
+        r, c, tilt, jacobian = _with_jacobian(p, log_z)
         miss = jnp.maximum(
             jnp.abs(r - r0) / jnp.maximum(r0, 0.02) / 1e-13,
             jnp.abs(c - c0) / jnp.maximum(1.0, jnp.abs(c0)) / 1e-14,
@@ -137,11 +135,14 @@ def _newton_lane(r0, c0, maxiter: int):
         best_miss = jnp.minimum(miss, best_miss)
 
         def along(dr, dc, dp):
-            return jax.jvp(residual, (r, c, p), (dr, dc, dp))[1]
+            return jax.jvp(residual, (r, c, p), (dr, dc, dp))
 
         p_s = alpha0 / jnp.cosh(s) ** 2
-        g = residual(r, c, p)
-        a, b = along(r_p * p_s, c_p * p_s, p_s), along(r_l, c_l, jnp.zeros_like(p))
+        # Both directions together: one graph to compile.
+        directions = ((r_p * p_s, r_l), (c_p * p_s, c_l), (p_s, jnp.zeros_like(p)))
+        both = jax.vmap(along, out_axes=(None, 0))(*map(jnp.stack, directions))
+        g, columns = both
+        a, b = ([column[k] for column in columns] for k in (0, 1))
         det = a[0] * b[1] - b[0] * a[1]
         ds = -(g[0] * b[1] - b[0] * g[1]) / det
         dl = -(a[0] * g[1] - g[0] * a[1]) / det
