@@ -174,8 +174,10 @@ def test_every_public_distribution_is_registered() -> None:
     families = normix.ExponentialFamily, normix.MarginalMixture
     abstract = (
         *families,
-        normix.NormalMixture,
+        normix.FactorNormalMixture,
         normix.JointNormalMixture,
+        normix.NormalMixture,
+        normix.UnivariateNormalMixture,
     )
     public = {
         value

@@ -17,18 +17,68 @@ from normix.divergences import (
     squared_hellinger_from_psi as squared_hellinger_from_psi,
 )
 from normix.exponential_family import ExponentialFamily as ExponentialFamily
+from normix.fitting.em import AffineRule as AffineRule
+from normix.fitting.em import AffineUpdate as AffineUpdate
 from normix.fitting.em import BatchEMFitter as BatchEMFitter
 from normix.fitting.em import EMResult as EMResult
+from normix.fitting.em import EtaUpdateRule as EtaUpdateRule
+from normix.fitting.em import EWMAUpdate as EWMAUpdate
+from normix.fitting.em import IdentityUpdate as IdentityUpdate
+from normix.fitting.em import RobbinsMonroUpdate as RobbinsMonroUpdate
+from normix.fitting.em import SampleWeightedUpdate as SampleWeightedUpdate
+from normix.fitting.em import Shrinkage as Shrinkage
+from normix.fitting.em import affine_combine as affine_combine
 from normix.io import load as load
 from normix.io import save as save
+from normix.mixtures.factor import FactorNormalMixture as FactorNormalMixture
+from normix.mixtures.generalized_hyperbolic import (
+    FactorGeneralizedHyperbolic as FactorGeneralizedHyperbolic,
+)
+from normix.mixtures.generalized_hyperbolic import (
+    GeneralizedHyperbolic as GeneralizedHyperbolic,
+)
+from normix.mixtures.generalized_hyperbolic import (
+    JointGeneralizedHyperbolic as JointGeneralizedHyperbolic,
+)
+from normix.mixtures.generalized_hyperbolic import (
+    UnivariateGeneralizedHyperbolic as UnivariateGeneralizedHyperbolic,
+)
 from normix.mixtures.joint import JointNormalMixture as JointNormalMixture
 from normix.mixtures.marginal import MarginalMixture as MarginalMixture
-from normix.mixtures.marginal import NormalMixture as NormalMixture
+from normix.mixtures.multivariate import NormalMixture as NormalMixture
+from normix.mixtures.normal_inverse_gamma import (
+    FactorNormalInverseGamma as FactorNormalInverseGamma,
+)
+from normix.mixtures.normal_inverse_gamma import (
+    JointNormalInverseGamma as JointNormalInverseGamma,
+)
+from normix.mixtures.normal_inverse_gamma import (
+    NormalInverseGamma as NormalInverseGamma,
+)
+from normix.mixtures.normal_inverse_gamma import (
+    UnivariateNormalInverseGamma as UnivariateNormalInverseGamma,
+)
+from normix.mixtures.normal_inverse_gaussian import (
+    FactorNormalInverseGaussian as FactorNormalInverseGaussian,
+)
 from normix.mixtures.normal_inverse_gaussian import (
     JointNormalInverseGaussian as JointNormalInverseGaussian,
 )
 from normix.mixtures.normal_inverse_gaussian import (
     NormalInverseGaussian as NormalInverseGaussian,
 )
+from normix.mixtures.normal_inverse_gaussian import (
+    UnivariateNormalInverseGaussian as UnivariateNormalInverseGaussian,
+)
+from normix.mixtures.statistics import FactorMixtureStats as FactorMixtureStats
 from normix.mixtures.statistics import NormalMixtureEta as NormalMixtureEta
+from normix.mixtures.univariate import (
+    UnivariateNormalMixture as UnivariateNormalMixture,
+)
+from normix.mixtures.variance_gamma import FactorVarianceGamma as FactorVarianceGamma
+from normix.mixtures.variance_gamma import JointVarianceGamma as JointVarianceGamma
+from normix.mixtures.variance_gamma import (
+    UnivariateVarianceGamma as UnivariateVarianceGamma,
+)
+from normix.mixtures.variance_gamma import VarianceGamma as VarianceGamma
 from normix.special.bessel import log_kv as log_kv

@@ -100,12 +100,21 @@ def as_data(X: ArrayLike, *, columns: int | None = None) -> Array:
     return array
 
 
-def as_sample(X: ArrayLike) -> Array:
-    """Observations of one positive variable as a finite ``(n,)`` float array."""
+def as_series(X: ArrayLike) -> Array:
+    """Observations of one variable as a finite ``(n,)`` float array.
+
+    **Raises**: ``ValueError`` for another shape, no values, NaN or infinite ones.
+    """
     array = as_float(X)
     if array.ndim != 1 or array.shape[0] == 0:
         raise ValueError(f"X must have shape (n,) with n >= 1, got {array.shape}")
     _check_finite(array)
+    return array
+
+
+def as_sample(X: ArrayLike) -> Array:
+    """Observations of one positive variable as a finite ``(n,)`` float array."""
+    array = as_series(X)
     if not is_traced(array) and not bool((array > 0).all()):
         row = int(jnp.argmax(array <= 0))
         raise ValueError(f"X must be positive, got {array[row]} in row {row}")

@@ -74,9 +74,8 @@ def squared_hellinger_from_psi(
     return 0.0 - jnp.expm1(middle - 0.5 * (psi(theta_p) + psi(theta_q)))  # not -0
 
 
-@jax.jit
-def _kl(p: ExponentialFamily, q: ExponentialFamily) -> Array:
-    p, q = p._beside(q)
+def kl_within(p: ExponentialFamily, q: ExponentialFamily) -> Array:
+    """KL divergence of two laws of one family, from its log-partition."""
     psi = p._log_partition_from_theta
     theta_p, theta_q = p.natural_params(), q.natural_params()
     # The slope of psi towards q, which is exact also where some moment is infinite.
@@ -84,8 +83,18 @@ def _kl(p: ExponentialFamily, q: ExponentialFamily) -> Array:
     return psi(theta_q) - value - slope
 
 
+def log_affinity_within(p: ExponentialFamily, q: ExponentialFamily) -> Array:
+    """``log ∫ sqrt(pq)`` of two laws of one family, from its log-partition."""
+    psi = p._log_partition_from_theta
+    theta_p, theta_q = p.natural_params(), q.natural_params()
+    return psi(0.5 * (theta_p + theta_q)) - 0.5 * (psi(theta_p) + psi(theta_q))
+
+
+@jax.jit
+def _kl(p: ExponentialFamily, q: ExponentialFamily) -> Array:
+    return p._kl(q)
+
+
 @jax.jit
 def _hellinger(p: ExponentialFamily, q: ExponentialFamily) -> Array:
-    p, q = p._beside(q)
-    psi = p._log_partition_from_theta
-    return squared_hellinger_from_psi(psi, p.natural_params(), q.natural_params())
+    return 0.0 - jnp.expm1(p._log_affinity(q))  # not -0

@@ -102,20 +102,16 @@ class ExponentialFamily(eqx.Module):
         """Whether ``eta`` is unattainable, and the inequality that it violates."""
 
     @abstractmethod
-    def _constant_base(self) -> tuple[ExponentialFamily, ArrayLike]:
-        """A law of a family with constant base measure ``h``, and ``log h``.
-
-        It is this law, or a translation of it: the information is the same.
-        """
+    def _log_power(self, alpha: Array) -> Array:
+        r""":math:`\log\int p(x)^\alpha\,dx`, differentiable in ``alpha`` at 1."""
 
     @abstractmethod
-    def _beside(
-        self, other: ExponentialFamily
-    ) -> tuple[ExponentialFamily, ExponentialFamily]:
-        """Both laws in one family, in coordinates that make this one standard.
+    def _kl(self, other: ExponentialFamily) -> Array:
+        """The divergence to ``other``; ``ValueError`` for one that has none."""
 
-        An invertible map of the space changes no divergence, but rounding.
-        """
+    @abstractmethod
+    def _log_affinity(self, other: ExponentialFamily) -> Array:
+        r""":math:`\log\int\sqrt{p(x)\,q(x)}\,dx`, as :meth:`_kl`."""
 
     @abstractmethod
     def mean(self) -> Array:
@@ -333,49 +329,50 @@ def _draw(model: ExponentialFamily, key: PRNGKeyArray, n: int, method: str) -> A
     return model._draw(key, n, method)
 
 
+def _power_slope(model: ExponentialFamily, alpha: Array) -> Array:
+    """The slope of ``log ∫ p^alpha`` in alpha."""
+    return jax.jvp(model._log_power, (alpha,), (jnp.ones_like(alpha),))[1]
+
+
+def _at_one(model: ExponentialFamily) -> Array:
+    return jnp.ones((), jax.tree.leaves(model)[0].dtype)
+
+
 @jax.jit
 def _entropy(model: ExponentialFamily) -> Array:
-    law, log_base = model._constant_base()
-    theta = law.natural_params()
-    psi, slope = jax.jvp(law._log_partition_from_theta, (theta,), (theta,))
-    return psi - slope - log_base
+    return -_power_slope(model, _at_one(model))
 
 
 @jax.jit
 def _varentropy(model: ExponentialFamily) -> Array:
-    law, _ = model._constant_base()
-    theta = law.natural_params()
-
-    def slope(at):
-        return jax.jvp(law._log_partition_from_theta, (at,), (theta,))[1]
-
-    return jax.jvp(slope, (theta,), (theta,))[1]
+    one = _at_one(model)
+    return jax.jvp(lambda alpha: _power_slope(model, alpha), (one,), (one,))[1]
 
 
 @jax.jit
 def _log_density_power(model: ExponentialFamily, alpha: Array) -> Array:
-    law, log_base = model._constant_base()
-    psi, theta = law._log_partition_from_theta, law.natural_params()
-    return (alpha - 1) * log_base + psi(alpha * theta) - alpha * psi(theta)
+    return model._log_power(alpha)
 
 
 @jax.jit
 def _renyi(model: ExponentialFamily, alpha: Array) -> Array:
-    law, log_base = model._constant_base()
-    psi, theta = law._log_partition_from_theta, law.natural_params()
     excess = alpha - 1
     near = jnp.abs(excess) < _NEAR_ONE
-
-    # The mean slope of ψ(sθ) - sψ(θ) for s between 1 and alpha, where the quotient
-    # of differences loses digits.
-    def slope(s):
-        return jax.jvp(psi, (s * theta,), (theta,))[1]
-
-    at = 1 + jnp.where(near, excess, 0.0) * jnp.asarray(_NODES, theta.dtype)
-    mean = jnp.asarray(_WEIGHTS, theta.dtype) @ jax.vmap(slope)(at) - psi(theta)
+    # The mean slope between 1 and alpha, where the quotient loses digits.
+    at = 1 + jnp.where(near, excess, 0.0) * jnp.asarray(_NODES, alpha.dtype)
+    slopes = jax.vmap(lambda s: _power_slope(model, s))(at)
     far = jnp.where(near, 2.0, alpha)
-    quotient = (psi(far * theta) - far * psi(theta)) / (far - 1)
-    return -jnp.where(near, mean, quotient) - log_base
+    quotient = model._log_power(far) / (far - 1)
+    mean = jnp.asarray(_WEIGHTS, alpha.dtype) @ slopes
+    return -jnp.where(near, mean, quotient)
+
+
+def log_power_with_constant_base(
+    law: ExponentialFamily, log_base: ArrayLike, alpha: Array
+) -> Array:
+    """``log ∫ p^alpha`` of a family whose base measure has the constant logarithm."""
+    psi, theta = law._log_partition_from_theta, law.natural_params()
+    return (alpha - 1) * log_base + psi(alpha * theta) - alpha * psi(theta)
 
 
 @partial(jax.jit, static_argnums=(0, 3))

@@ -21,9 +21,30 @@ from normix.distributions import (
     MultivariateNormal,
 )
 from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.generalized_hyperbolic import (
+    FactorGeneralizedHyperbolic,
+    GeneralizedHyperbolic,
+    JointGeneralizedHyperbolic,
+    UnivariateGeneralizedHyperbolic,
+)
+from normix.mixtures.low_rank import FactorDispersion
+from normix.mixtures.normal_inverse_gamma import (
+    FactorNormalInverseGamma,
+    JointNormalInverseGamma,
+    NormalInverseGamma,
+    UnivariateNormalInverseGamma,
+)
 from normix.mixtures.normal_inverse_gaussian import (
+    FactorNormalInverseGaussian,
     JointNormalInverseGaussian,
     NormalInverseGaussian,
+    UnivariateNormalInverseGaussian,
+)
+from normix.mixtures.variance_gamma import (
+    FactorVarianceGamma,
+    JointVarianceGamma,
+    UnivariateVarianceGamma,
+    VarianceGamma,
 )
 
 _FORMAT = "normix model"
@@ -38,9 +59,24 @@ _CLASSES: dict[str, type[eqx.Module]] = {
         GeneralizedInverseGaussian,
         InverseGamma,
         InverseGaussian,
-        JointNormalInverseGaussian,
         MultivariateNormal,
+        FactorDispersion,
+        FactorGeneralizedHyperbolic,
+        GeneralizedHyperbolic,
+        JointGeneralizedHyperbolic,
+        UnivariateGeneralizedHyperbolic,
+        FactorNormalInverseGamma,
+        NormalInverseGamma,
+        JointNormalInverseGamma,
+        UnivariateNormalInverseGamma,
+        FactorNormalInverseGaussian,
         NormalInverseGaussian,
+        JointNormalInverseGaussian,
+        UnivariateNormalInverseGaussian,
+        FactorVarianceGamma,
+        VarianceGamma,
+        JointVarianceGamma,
+        UnivariateVarianceGamma,
     )
 }
 

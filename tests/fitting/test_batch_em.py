@@ -319,7 +319,7 @@ def test_single_precision_stays_single():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"algorithm": "sgd"}, "algorithm must be one of 'em'; got 'sgd'"),
+        ({"algorithm": "sgd"}, "algorithm must be one of 'em', 'mcecm'; got 'sgd'"),
         (
             {"regularization": "det"},
             "regularization must be one of 'none', 'det_sigma_one'",

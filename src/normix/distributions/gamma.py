@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from normix.distributions._sampling import draw_log_gig
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
 from normix.special.gamma import inverse_log_minus_digamma
+from normix.special.gig import gig_means
 
 
 class Gamma(PositiveFamily):
@@ -30,6 +31,10 @@ class Gamma(PositiveFamily):
     >>> float(Gamma(alpha=2.0, beta=4.0).mean())
     0.5
     """
+
+    closed_form: ClassVar[bool] = True
+    has_order: ClassVar[bool] = False
+    bounded_below: ClassVar[bool] = True
 
     alpha: Float[Array, ""] = eqx.field(converter=as_float)
     beta: Float[Array, ""] = eqx.field(converter=as_float)
@@ -74,6 +79,64 @@ class Gamma(PositiveFamily):
     def _violation(cls, eta):
         finite = jnp.isfinite(eta).all()
         return ~(finite & (eta[0] < jnp.log(eta[1]))), "E[log X] < log E[X] < inf"
+
+    @classmethod
+    def closest_to_mixing(
+        cls,
+        E_log_Y: Array,
+        E_inv_Y: Array,
+        E_Y: Array,
+        options: SolverOptions,
+        p: Array | None = None,
+        alpha_min: Array | None = None,
+    ) -> Self:
+        """The member of maximum likelihood for given GIG expectations.
+
+        The likelihood has one maximum in ``alpha``: a bound is met or does not matter.
+        """
+        free = cls._from_eta(jnp.stack([E_log_Y, E_Y]), None, options)
+        if alpha_min is None:
+            return free
+        alpha = jnp.maximum(free.alpha, alpha_min)
+        return cls(alpha=alpha, beta=alpha / E_Y)
+
+    def bounded(self, p: Array | None, alpha_min: Array | None) -> Self:
+        """The law of the same mean with a shape of at least ``alpha_min``."""
+        if alpha_min is None:
+            return self
+        alpha = jnp.maximum(self.alpha, alpha_min)
+        return type(self)(alpha=alpha, beta=self.beta * (alpha / self.alpha))
+
+    @classmethod
+    def closest_to_gig(cls, p: Array, a: Array, b: Array) -> Self:
+        """The member nearest in KL to ``GIG(p, a, b)``."""
+        e_log, e_inv, e_y = gig_means(p, a, b)
+        return cls.closest_to_mixing(e_log, e_inv, e_y, SolverOptions())
+
+    @classmethod
+    def with_unit_mean(cls, spread: Array, order: Array) -> Self:
+        """Mean 1 and variance ``spread``."""
+        return cls(alpha=1 / spread, beta=1 / spread)
+
+    def mean_and_spread(self) -> tuple[Array, Array]:
+        """The mean and the variance over its square."""
+        return self.alpha / self.beta, 1 / self.alpha
+
+    def cumulants(self, order: int) -> tuple[Array, ...]:
+        """The first ``order`` cumulants."""
+        factorials = (1, 1, 2, 6)[:order]
+        return tuple(
+            f * self.alpha / self.beta ** (k + 1) for k, f in enumerate(factorials)
+        )
+
+    def coordinates(self) -> Float[Array, " 1"]:
+        """``log alpha``; the mean is 1."""
+        return jnp.log(self.alpha)[None]
+
+    def at(self, coordinates: Float[Array, " 1"]) -> Self:
+        """The member of mean 1 with these coordinates."""
+        alpha = jnp.exp(coordinates[0])
+        return type(self)(alpha=alpha, beta=alpha)
 
     def gig_params(self) -> tuple[Array, Array, Array]:
         return self.alpha, 2 * self.beta, jnp.zeros_like(self.alpha)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Self
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax
@@ -18,8 +18,10 @@ from normix.distributions.inverse_gamma import InverseGamma
 from normix.distributions.inverse_gaussian import InverseGaussian
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import BACKENDS, SolverOptions
+from normix.special._gig_plain import reduced_moments
 from normix.special.gig import gig_cumulants, gig_log_partition, gig_means
 from normix.special.gig_inverse import gig_from_expectation
+from normix.special.gig_order import gig_at_order
 
 
 class GeneralizedInverseGaussian(PositiveFamily):
@@ -36,6 +38,10 @@ class GeneralizedInverseGaussian(PositiveFamily):
     >>> round(float(gig.mean()), 12)
     2.0
     """
+
+    closed_form: ClassVar[bool] = False
+    has_order: ClassVar[bool] = True
+    bounded_below: ClassVar[bool] = True
 
     p: Float[Array, ""] = eqx.field(converter=as_float)
     a: Float[Array, ""] = eqx.field(converter=as_float)
@@ -118,6 +124,96 @@ class GeneralizedInverseGaussian(PositiveFamily):
     def var(self) -> Float[Array, ""]:
         """The variance."""
         return _cumulants(self.p, self.a, self.b, 2)[0, 0, 2]
+
+    @classmethod
+    def closest_to_mixing(
+        cls,
+        E_log_Y: Array,
+        E_inv_Y: Array,
+        E_Y: Array,
+        options: SolverOptions,
+        p: Array | None = None,
+        alpha_min: Array | None = None,
+    ) -> Self:
+        """The member of maximum likelihood for given expectations.
+
+        The likelihood is concave in the natural parameters: where the order of the
+        free maximum falls below ``alpha_min``, the bound is met.
+        """
+        if p is not None:
+            a, b = gig_at_order(p, E_inv_Y, E_Y)
+            return cls(p=p, a=a, b=b)
+        free = cls._from_eta(jnp.stack([E_log_Y, E_inv_Y, E_Y]), None, options)
+        if alpha_min is None:
+            return free
+        a, b = gig_at_order(alpha_min, E_inv_Y, E_Y)
+        bound = cls(p=alpha_min, a=a, b=b)
+        below = free.p < alpha_min
+        return jax.tree.map(lambda x, y: jnp.where(below, x, y), bound, free)
+
+    def bounded(self, p: Array | None, alpha_min: Array | None) -> Self:
+        """A law of order ``p``, or at least ``alpha_min``, with about the same mean."""
+        if p is not None:
+            order = p
+        elif alpha_min is not None:
+            order = jnp.maximum(self.p, alpha_min)
+        else:
+            return self
+        scale, _ = self.mean_and_spread()
+        scale = jnp.where(jnp.isfinite(scale), scale, 1.0)
+        # The argument sqrt(ab) is kept, away from limits that the order may not have.
+        z = jnp.maximum(jnp.sqrt(self.a) * jnp.sqrt(self.b), 1e-3)
+        new = type(self).with_unit_mean(1 / z, order).scaled(scale)
+        same = order == self.p
+        return jax.tree.map(lambda x, y: jnp.where(same, x, y), self, new)
+
+    @classmethod
+    def closest_to_gig(cls, p: Array, a: Array, b: Array) -> Self:
+        """The law itself."""
+        return cls(p=p, a=a, b=b)
+
+    @classmethod
+    def with_unit_mean(cls, spread: Array, order: Array) -> Self:
+        """Mean near 1, of the given order, more spread out as ``spread`` grows."""
+        one = cls(p=order, a=1 / spread, b=1 / spread)
+        return one.scaled(1 / one.mean_and_spread()[0])
+
+    def mean_and_spread(self) -> tuple[Array, Array]:
+        """The mean and the variance over its square, by a kernel without derivatives.
+
+        For starting values; :meth:`mean` and :meth:`var` are for use.
+        """
+        inside = (self.a > 0) & (self.b > 0)
+        a, b = jnp.where(inside, self.a, 1.0), jnp.where(inside, self.b, 1.0)
+        z = jnp.sqrt(a) * jnp.sqrt(b)
+        at = reduced_moments(self.p, jnp.log(z))
+        # Of the law with a = b = z; the second moment from integration by parts.
+        mean = jnp.exp(0.5 * (at.r + at.tilt))
+        spread = (2 * (self.p + 1) * mean + z) / (z * mean**2) - 1
+        gamma, q = self.b == 0, jnp.abs(self.p)
+        edge = jnp.where(gamma, 2 * q / self.a, self.b / (2 * (q - 1)))
+        exists = gamma | (q > 1)
+        edge = jnp.where(exists, edge, jnp.inf)
+        edge_spread = jnp.where(gamma, 1 / q, 1 / (q - 2))
+        edge_spread = jnp.where(gamma | (q > 2), edge_spread, jnp.inf)
+        return (
+            jnp.where(inside, mean * jnp.sqrt(b / a), edge),
+            jnp.where(inside, spread, edge_spread),
+        )
+
+    def cumulants(self, order: int) -> tuple[Array, ...]:
+        """The first ``order`` cumulants; infinite where they are."""
+        k = _cumulants(self.p, self.a, self.b, order)
+        return tuple(k[0, 0, i] for i in range(1, order + 1))
+
+    def coordinates(self) -> Float[Array, " 2"]:
+        """``p`` and ``log a``, in the gauge ``a = b``; not finite on the boundary."""
+        return jnp.stack([self.p, 0.5 * (jnp.log(self.a) + jnp.log(self.b))])
+
+    def at(self, coordinates: Float[Array, " 2"]) -> Self:
+        """The member with ``a = b`` and these coordinates."""
+        z = jnp.exp(coordinates[1])
+        return type(self)(p=coordinates[0], a=z, b=z)
 
     def gig_params(self) -> tuple[Array, Array, Array]:
         return self.p, self.a, self.b

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from normix.distributions._sampling import draw_log_gig
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
 from normix.special.gamma import inverse_log_minus_digamma
+from normix.special.gig import gig_means
 
 
 class InverseGamma(PositiveFamily):
@@ -31,6 +32,10 @@ class InverseGamma(PositiveFamily):
     >>> float(law.mean()), float(law.raw_moment(3.0))
     (2.0, inf)
     """
+
+    closed_form: ClassVar[bool] = True
+    has_order: ClassVar[bool] = False
+    bounded_below: ClassVar[bool] = False
 
     alpha: Float[Array, ""] = eqx.field(converter=as_float)
     beta: Float[Array, ""] = eqx.field(converter=as_float)
@@ -76,6 +81,70 @@ class InverseGamma(PositiveFamily):
         finite = jnp.isfinite(eta).all()
         violated = ~(finite & (-eta[1] < jnp.log(-eta[0])))
         return violated, "-inf < -log E[1/X] < E[log X]"
+
+    @classmethod
+    def closest_to_mixing(
+        cls,
+        E_log_Y: Array,
+        E_inv_Y: Array,
+        E_Y: Array,
+        options: SolverOptions,
+        p: Array | None = None,
+        alpha_min: Array | None = None,
+    ) -> Self:
+        """The member of maximum likelihood for given GIG expectations."""
+        return cls._from_eta(jnp.stack([-E_inv_Y, E_log_Y]), None, options)
+
+    def bounded(self, p: Array | None, alpha_min: Array | None) -> Self:
+        """The law itself, which has no such parameter."""
+        return self
+
+    @classmethod
+    def closest_to_gig(cls, p: Array, a: Array, b: Array) -> Self:
+        """The member nearest in KL to ``GIG(p, a, b)``."""
+        e_log, e_inv, e_y = gig_means(p, a, b)
+        return cls.closest_to_mixing(e_log, e_inv, e_y, SolverOptions())
+
+    @classmethod
+    def with_unit_mean(cls, spread: Array, order: Array) -> Self:
+        """Mean 1, of heavier tails as ``spread`` grows; finite variance below 1."""
+        alpha = 1 + 1 / spread
+        return cls(alpha=alpha, beta=alpha - 1)
+
+    def mean_and_spread(self) -> tuple[Array, Array]:
+        """The mean and the variance over its square; infinite where they are."""
+        mean, var = self.cumulants(2)
+        return mean, jnp.where(jnp.isfinite(var), var / mean**2, jnp.inf)
+
+    def cumulants(self, order: int) -> tuple[Array, ...]:
+        r"""The first ``order`` cumulants; infinite for ``alpha`` of that order or less.
+
+        With :math:`m = \\beta/(\\alpha-1)`, by Student's: variance
+        :math:`m^2/(\\alpha-2)`, then :math:`4m^3/((\\alpha-2)(\\alpha-3))` and
+        :math:`6m^4(5\\alpha-11)/((\\alpha-2)^2(\\alpha-3)(\\alpha-4))`.
+        """
+        alpha = self.alpha
+        gaps = [jnp.where(alpha > k, alpha - k, 1.0) for k in range(1, 5)]
+        m = self.beta / gaps[0]
+        values = (
+            m,
+            m**2 / gaps[1],
+            4 * m**3 / (gaps[1] * gaps[2]),
+            6 * m**4 * (5 * alpha - 11) / (gaps[1] ** 2 * gaps[2] * gaps[3]),
+        )
+        return tuple(
+            jnp.where(alpha > k + 1, value, jnp.inf)
+            for k, value in enumerate(values[:order])
+        )
+
+    def coordinates(self) -> Float[Array, " 1"]:
+        """``log alpha``; the mean of the reciprocal is 1."""
+        return jnp.log(self.alpha)[None]
+
+    def at(self, coordinates: Float[Array, " 1"]) -> Self:
+        """The member whose reciprocal has mean 1, with these coordinates."""
+        alpha = jnp.exp(coordinates[0])
+        return type(self)(alpha=alpha, beta=alpha)
 
     def gig_params(self) -> tuple[Array, Array, Array]:
         return -self.alpha, jnp.zeros_like(self.alpha), 2 * self.beta

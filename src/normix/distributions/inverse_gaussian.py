@@ -13,7 +13,7 @@ from normix._arrays import as_float, check_positive
 from normix.distributions._sampling import draw_inverse_gaussian
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
-from normix.special.gig import gig_log_partition
+from normix.special.gig import gig_log_partition, gig_means
 
 
 class InverseGaussian(PositiveFamily):
@@ -32,6 +32,8 @@ class InverseGaussian(PositiveFamily):
     """
 
     closed_form: ClassVar[bool] = True
+    has_order: ClassVar[bool] = False
+    bounded_below: ClassVar[bool] = False
 
     mu: Float[Array, ""] = eqx.field(converter=as_float)
     lam: Float[Array, ""] = eqx.field(converter=as_float)
@@ -85,13 +87,29 @@ class InverseGaussian(PositiveFamily):
 
     @classmethod
     def closest_to_mixing(
-        cls, E_log_Y: Array, E_inv_Y: Array, E_Y: Array, options: SolverOptions
+        cls,
+        E_log_Y: Array,
+        E_inv_Y: Array,
+        E_Y: Array,
+        options: SolverOptions,
+        p: Array | None = None,
+        alpha_min: Array | None = None,
     ) -> Self:
         """The member of maximum likelihood for given GIG expectations."""
         return cls._from_eta(jnp.stack([E_Y, E_inv_Y]), None, options)
 
+    def bounded(self, p: Array | None, alpha_min: Array | None) -> Self:
+        """The law itself, which has no such parameter."""
+        return self
+
     @classmethod
-    def with_unit_mean(cls, spread: Array) -> Self:
+    def closest_to_gig(cls, p: Array, a: Array, b: Array) -> Self:
+        """The member nearest in KL to ``GIG(p, a, b)``."""
+        e_log, e_inv, e_y = gig_means(p, a, b)
+        return cls.closest_to_mixing(e_log, e_inv, e_y, SolverOptions())
+
+    @classmethod
+    def with_unit_mean(cls, spread: Array, order: Array) -> Self:
         """Mean 1 and variance ``spread``."""
         return cls(mu=jnp.ones_like(spread), lam=1 / spread)
 
@@ -106,12 +124,25 @@ class InverseGaussian(PositiveFamily):
         p, a, b = self.gig_params()
         return gig_log_partition(p + k, a, b) - gig_log_partition(p, a, b)
 
-    def cumulants(self) -> tuple[Array, Array, Array, Array]:
-        """The first four cumulants."""
+    def mean_and_spread(self) -> tuple[Array, Array]:
+        """The mean and the variance over its square."""
+        return self.mu, self.mu / self.lam
+
+    def cumulants(self, order: int) -> tuple[Array, ...]:
+        """The first ``order`` cumulants."""
         mu, ratio = self.mu, self.mu / self.lam
         second = mu * mu * ratio
         third = 3 * second * mu * ratio
-        return mu, second, third, 5 * third * mu * ratio
+        return (mu, second, third, 5 * third * mu * ratio)[:order]
+
+    def coordinates(self) -> Float[Array, " 1"]:
+        """``log lam`` in the gauge ``a = b``."""
+        return jnp.log(self.lam / self.mu)[None]
+
+    def at(self, coordinates: Float[Array, " 1"]) -> Self:
+        """The member with ``a = b`` and these coordinates."""
+        lam = jnp.exp(coordinates[0])
+        return type(self)(mu=jnp.ones_like(lam), lam=lam)
 
     def mean(self) -> Float[Array, ""]:
         return self.mu

@@ -13,7 +13,12 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_data, as_float, is_traced
-from normix.exponential_family import ExponentialFamily, SolverOptions
+from normix.divergences import kl_within, log_affinity_within
+from normix.exponential_family import (
+    ExponentialFamily,
+    SolverOptions,
+    log_power_with_constant_base,
+)
 
 
 class MultivariateNormal(ExponentialFamily):
@@ -76,16 +81,23 @@ class MultivariateNormal(ExponentialFamily):
         x = as_float(x)
         return jnp.asarray(-0.5 * x.shape[-1] * math.log(2 * math.pi), x.dtype)
 
-    def _constant_base(self):
+    def _log_power(self, alpha):
         centred = type(self)(jnp.zeros_like(self.mu), self.L_Sigma)
-        return centred, self.log_base_measure(self.mu)
+        log_base = self.log_base_measure(self.mu)
+        return log_power_with_constant_base(centred, log_base, alpha)
+
+    def _kl(self, other):
+        return kl_within(*self._beside(other))
+
+    def _log_affinity(self, other):
+        return log_affinity_within(*self._beside(other))
 
     def _beside(self, other):
+        """Both laws in coordinates that make this one standard."""
         if not isinstance(other, MultivariateNormal) or other.d != self.d:
             raise ValueError(
                 f"a normal law in {self.d} dimensions cannot be compared with {other}"
             )
-        # In coordinates that make this law standard.
         shift = solve_triangular(self.L_Sigma, other.mu - self.mu, lower=True)
         root = solve_triangular(self.L_Sigma, other.L_Sigma, lower=True)
         standard = type(self)(jnp.zeros_like(shift), jnp.eye(self.d, dtype=shift.dtype))

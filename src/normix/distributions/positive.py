@@ -13,7 +13,8 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_sample, is_traced
 from normix.distributions.quantile_table import QuantileTable
-from normix.exponential_family import ExponentialFamily
+from normix.divergences import kl_within, log_affinity_within
+from normix.exponential_family import ExponentialFamily, log_power_with_constant_base
 from normix.special.gig_tails import gig_log_density, gig_log_quantile, gig_log_tails
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class PositiveFamily(ExponentialFamily):
     @abstractmethod
     def gig_params(self) -> tuple[Array, Array, Array]:
         """``(p, a, b)`` of the same law as a GIG."""
+
+    @abstractmethod
+    def _constant_base(self) -> tuple[PositiveFamily, ArrayLike]:
+        """The same law in a family with constant base measure ``h``, and ``log h``."""
 
     @abstractmethod
     def scaled(self, s: ArrayLike) -> Self:
@@ -142,6 +147,7 @@ class PositiveFamily(ExponentialFamily):
         return GeneralizedInverseGaussian(p=p, a=a, b=b)
 
     def _beside(self, other):
+        """Both laws in one family, in a unit that this law sets."""
         if not isinstance(other, PositiveFamily):
             raise ValueError(
                 f"a {type(self).__name__} cannot be compared with a "
@@ -156,6 +162,15 @@ class PositiveFamily(ExponentialFamily):
         root = jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
         s = jnp.where(p >= 0, a / root, root / jnp.where(p >= 0, 1.0, b))
         return tuple(law.scaled(s) for law in pair)
+
+    def _kl(self, other):
+        return kl_within(*self._beside(other))
+
+    def _log_affinity(self, other):
+        return log_affinity_within(*self._beside(other))
+
+    def _log_power(self, alpha):
+        return log_power_with_constant_base(*self._constant_base(), alpha)
 
 
 @jax.jit

@@ -1,16 +1,112 @@
-"""The dispersion Σ of a normal variance-mean mixture, by its Cholesky factor."""
+"""The dispersion Σ of a normal variance-mean mixture, and what depends on its form."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Self
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Float
+from jax.scipy.linalg import cho_solve, solve_triangular
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from normix.mixtures.constraints import Constraints, location_and_skewness
+from normix.mixtures.statistics import (
+    MixtureStatistics,
+    NormalMixtureEta,
+    PosteriorMeans,
+)
 
 
-class CholeskyDispersion(eqx.Module):
+class Dispersion(eqx.Module):
+    """A positive definite Σ in one of its forms.
+
+    A form says how Σ is stored and applied, which expectations an E-step collects for
+    it and how an M-step estimates it. Everything else about a mixture is written once.
+    """
+
+    @abstractmethod
+    def matrix(self) -> Float[Array, "d d"]:
+        """Σ itself."""
+
+    @abstractmethod
+    def precision(self) -> Float[Array, "d d"]:
+        """``Σ⁻¹``."""
+
+    @abstractmethod
+    def variances(self) -> Float[Array, " d"]:
+        """The diagonal of Σ."""
+
+    @abstractmethod
+    def log_det(self) -> Float[Array, ""]:
+        """``log |Σ|``."""
+
+    @abstractmethod
+    def inner_products(
+        self, residuals: Float[Array, "n d"], gamma: Float[Array, " d"]
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, ""]]:
+        """``rᵀΣ⁻¹r`` and ``rᵀΣ⁻¹γ`` of every row ``r``, and ``γᵀΣ⁻¹γ``."""
+
+    @abstractmethod
+    def scaled(self, s: Float[Array, ""]) -> Self:
+        """The dispersion ``s Σ``."""
+
+    @abstractmethod
+    def in_units(self, unit: Float[Array, " d"]) -> Self:
+        """The dispersion of ``unit * X``, component by component."""
+
+    @abstractmethod
+    def noise(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
+        """``n`` draws of N(0, Σ)."""
+
+    @abstractmethod
+    def selected(self, indices: Array) -> Self:
+        """The rows and columns ``indices`` of Σ."""
+
+    @abstractmethod
+    def conditional(
+        self, given: Array, rest: Array
+    ) -> tuple[Float[Array, "k m"], Self, Self]:
+        """``Σ_rg Σ_gg⁻¹``, ``Σ_gg`` and ``Σ_rr - Σ_rg Σ_gg⁻¹ Σ_gr``."""
+
+    @abstractmethod
+    def parameters(self) -> tuple[Array, ...]:
+        """What EM watches, of the data's units along the first axis."""
+
+    @abstractmethod
+    def collect(
+        self,
+        X: Float[Array, "n d"],
+        mu: Float[Array, " d"],
+        gamma: Float[Array, " d"],
+        means: PosteriorMeans,
+    ) -> MixtureStatistics:
+        """Sums over rows, by weight, of the expected statistics."""
+
+    @abstractmethod
+    def expectations(
+        self, mu: Float[Array, " d"], gamma: Float[Array, " d"], means: PosteriorMeans
+    ) -> MixtureStatistics:
+        """The same expectations under the model itself, whose Y has these means."""
+
+    @classmethod
+    @abstractmethod
+    def maximised(
+        cls, eta: MixtureStatistics, constraints: Constraints
+    ) -> tuple[Float[Array, " d"], Float[Array, " d"], Self]:
+        """``μ``, ``γ`` and Σ of maximum likelihood for these expectations."""
+
+    @abstractmethod
+    def coordinates(self) -> Float[Array, " k"]:
+        """Unconstrained coordinates of Σ, as one vector."""
+
+    @abstractmethod
+    def at(self, coordinates: Float[Array, " k"]) -> Self:
+        """The inverse of :meth:`coordinates`."""
+
+
+class CholeskyDispersion(Dispersion):
     """A full dispersion ``Σ = L Lᵀ``; ``L`` is lower triangular, shape ``(d, d)``."""
 
     L: Float[Array, "d d"]
@@ -20,22 +116,19 @@ class CholeskyDispersion(eqx.Module):
         """From Σ; the factor is NaN where Σ is not positive definite."""
         return cls(jnp.linalg.cholesky(0.5 * (sigma + sigma.T)))
 
-    def matrix(self) -> Float[Array, "d d"]:
-        """Σ itself."""
+    def matrix(self):
         return self.L @ self.L.T
 
-    def variances(self) -> Float[Array, " d"]:
-        """The diagonal of Σ."""
+    def precision(self):
+        return cho_solve((self.L, True), jnp.eye(self.L.shape[0], dtype=self.L.dtype))
+
+    def variances(self):
         return (self.L**2).sum(axis=1)
 
-    def log_det(self) -> Float[Array, ""]:
-        """``log |Σ|``."""
+    def log_det(self):
         return 2 * jnp.log(jnp.diagonal(self.L)).sum()
 
-    def inner_products(
-        self, residuals: Float[Array, "n d"], gamma: Float[Array, " d"]
-    ) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, ""]]:
-        """``rᵀΣ⁻¹r`` and ``rᵀΣ⁻¹γ`` of every row ``r``, and ``γᵀΣ⁻¹γ``."""
+    def inner_products(self, residuals, gamma):
         # One small inverse, then a product over the rows, which is several times
         # faster than a triangular solve with n right-hand sides.
         eye = jnp.eye(self.L.shape[0], dtype=self.L.dtype)
@@ -44,10 +137,68 @@ class CholeskyDispersion(eqx.Module):
         skew = whitener @ gamma
         return (white * white).sum(axis=0), skew @ white, skew @ skew
 
-    def scaled(self, s: Float[Array, ""]) -> Self:
-        """The dispersion ``s Σ``."""
+    def scaled(self, s):
         return type(self)(jnp.sqrt(s) * self.L)
 
-    def apply_root(self, noise: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        """``L z`` for every row ``z``."""
-        return noise @ self.L.T
+    def in_units(self, unit):
+        return type(self)(unit[:, None] * self.L)
+
+    def noise(self, key, n):
+        return jax.random.normal(key, (n, self.L.shape[0]), self.L.dtype) @ self.L.T
+
+    def selected(self, indices):
+        # A QR factorisation of the rows keeps the digits that Σ itself would lose.
+        return type(self)(_lower_root(self.L[indices]))
+
+    def conditional(self, given, rest):
+        order = jnp.concatenate([given, rest])
+        root, m = _lower_root(self.L[order]), given.shape[0]
+        corner = root[:m, :m]
+        slope = solve_triangular(corner, root[m:, :m].T, lower=True, trans=1).T
+        return slope, type(self)(corner), type(self)(root[m:, m:])
+
+    def parameters(self):
+        return (self.L,)
+
+    def collect(self, X, mu, gamma, means):
+        sums, weighted = means.common(X)
+        return NormalMixtureEta(**sums, E_XXT_inv_Y=weighted @ X)
+
+    def expectations(self, mu, gamma, means):
+        cross = jnp.outer(mu, gamma)
+        second = (
+            self.matrix()
+            + jnp.outer(mu, mu) * means.inv_y
+            + jnp.outer(gamma, gamma) * means.y
+        )
+        return NormalMixtureEta(
+            **means.common_of_model(mu, gamma), E_XXT_inv_Y=second + cross + cross.T
+        )
+
+    @classmethod
+    def maximised(cls, eta, constraints):
+        mu, gamma = location_and_skewness(eta, constraints)
+        # E (X - μ - γY)(X - μ - γY)ᵀ/Y, written so that it holds whether or not μ and
+        # γ solve their equations.
+        cross = jnp.outer(eta.E_X_inv_Y, mu) + jnp.outer(eta.E_X, gamma)
+        skew = jnp.outer(mu, gamma)
+        sigma = eta.E_XXT_inv_Y - (cross + cross.T)
+        sigma = sigma + eta.E_inv_Y * jnp.outer(mu, mu) + skew + skew.T
+        return mu, gamma, cls.from_matrix(sigma + eta.E_Y * jnp.outer(gamma, gamma))
+
+    def coordinates(self):
+        diagonal = jnp.diagonal(self.L)
+        below = self.L[jnp.tril_indices(self.L.shape[0], -1)]
+        return jnp.concatenate([jnp.log(diagonal), below])
+
+    def at(self, coordinates):
+        d = self.L.shape[0]
+        root = jnp.diag(jnp.exp(coordinates[:d]))
+        return type(self)(root.at[jnp.tril_indices(d, -1)].set(coordinates[d:]))
+
+
+def _lower_root(rows: Float[Array, "m d"]) -> Float[Array, "m m"]:
+    """The lower triangular root, with a positive diagonal, of ``rows rowsᵀ``."""
+    upper = jnp.linalg.qr(rows.T, mode="r")
+    signs = jnp.where(jnp.diagonal(upper) < 0, -1.0, 1.0).astype(rows.dtype)
+    return (signs[:, None] * upper).T

@@ -2,36 +2,66 @@
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Self, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray
 
 from normix._arrays import as_data, as_float, as_sample, check_option
 from normix.exponential_family import BACKENDS, ExponentialFamily, SolverOptions
-from normix.mixtures.dispersion import CholeskyDispersion
-from normix.mixtures.statistics import NormalMixtureEta
-from normix.mixtures.subordinator import Subordinator
+from normix.mixtures import information
+from normix.mixtures.classical import check_vectors, from_parts, full_dispersion
+from normix.mixtures.constraints import Constraints
+from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
+from normix.mixtures.rows import CHUNK, sum_over_rows
+from normix.mixtures.statistics import (
+    MixtureStatistics,
+    NormalMixtureEta,
+    PosteriorMeans,
+)
+from normix.mixtures.subordinator import (
+    Subordinator,
+    gauge_a_eq_b,
+    typical_value,
+)
 from normix.special.gig import (
     gig_log_partition,
-    gig_log_partition_scaled,
+    gig_log_partition_smooth,
     gig_means,
     gig_means_cpu,
 )
 from normix.special.gig_shared import gig_means_shared
 
 if TYPE_CHECKING:
-    from typing import TYPE_CHECKING
     from typing import ClassVar as AbstractClassVar
 else:
     from equinox import AbstractClassVar
 
 _LOG_2PI = math.log(2 * math.pi)
 
-
 S = TypeVar("S", bound=Subordinator)
+Joint = TypeVar("Joint", bound="JointNormalMixture")
+
+
+class RowSums(NamedTuple):
+    """What an E-step gathers from rows, about the model's own location μ."""
+
+    eta: MixtureStatistics
+    log_likelihood: Float[Array, ""]
+    weight: Float[Array, ""]
+    nearest: Float[Array, ""]
+    """The least ``b + (x-μ)ᵀΣ⁻¹(x-μ)`` of a row."""
+
+    def merge(self, other: "RowSums") -> "RowSums":
+        """The same of both sets of rows together."""
+        total = jax.tree.map(jnp.add, self, other)
+        return total._replace(nearest=jnp.minimum(self.nearest, other.nearest))
+
+    def means(self) -> MixtureStatistics:
+        """The expectations, averaged over the rows' weight."""
+        return jax.tree.map(lambda total: total / self.weight, self.eta)
 
 
 class JointNormalMixture(ExponentialFamily, Generic[S]):
@@ -44,11 +74,34 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     mu: Float[Array, " d"]
     gamma: Float[Array, " d"]
-    dispersion: CholeskyDispersion
+    dispersion: Dispersion
     subordinator: S
 
     sampling_methods: ClassVar[tuple[str, ...]] = ("exact",)
     _subordinator_class: AbstractClassVar[type]
+    _mixing_names: AbstractClassVar[dict[str, str]]
+    """The subordinator's parameters: as named for the mixture, and by itself."""
+
+    @classmethod
+    def from_classical(
+        cls,
+        *,
+        mu: Float[ArrayLike, " d"],
+        gamma: Float[ArrayLike, " d"],
+        sigma: Float[ArrayLike, "d d"],
+        **mixing: Float[ArrayLike, ""],
+    ) -> Self:
+        """From μ and γ ``(d,)``, the dispersion Σ ``(d, d)`` and those of Y.
+
+        ``mixing``: the mixing variable's parameters, by the names that the class
+        gives.
+
+        **Raises**: ``ValueError`` for shapes that do not fit, a dispersion that is
+        not positive definite, or a parameter of Y that is missing or out of range.
+        """
+        mu, gamma = check_vectors(mu, gamma)
+        dispersion = full_dispersion(sigma, mu.shape[0])
+        return from_parts(cls, mu, gamma, dispersion, mixing)
 
     # -- views -------------------------------------------------------------------
 
@@ -56,11 +109,6 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
     def d(self) -> int:
         """The number of dimensions."""
         return self.mu.shape[-1]
-
-    @property
-    def L_Sigma(self) -> Float[Array, "d d"]:
-        """The lower Cholesky factor of the dispersion."""
-        return self.dispersion.L
 
     def sigma(self) -> Float[Array, "d d"]:
         """The dispersion Σ (not the covariance)."""
@@ -82,7 +130,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     def natural_params(self) -> Float[Array, " k"]:
         p, a, b = self.subordinator.gig_params()
-        precision = cho_solve((self.L_Sigma, True), jnp.eye(self.d, dtype=p.dtype))
+        precision = self.dispersion.precision()
         h_gamma, h_mu = precision @ self.gamma, precision @ self.mu
         head = jnp.stack(
             [
@@ -104,40 +152,51 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         x, y = _pair(x)
         return jnp.where(y > 0, -0.5 * x.shape[-1] * _LOG_2PI, -jnp.inf)
 
-    def _constant_base(self):
-        log_base = jnp.asarray(-0.5 * self.d * _LOG_2PI, self.mu.dtype)
-        return self.translated(-self.mu), log_base
+    def _log_power(self, alpha):
+        return information.log_density_power(self, alpha)
 
-    def _beside(self, other):
-        if type(other) is not type(self) or other.d != self.d:
+    def _kl(self, other):
+        return information.kl_divergence(self, self._comparable(other))
+
+    def _log_affinity(self, other):
+        return information.log_affinity(self, self._comparable(other))
+
+    def _comparable(self, other: ExponentialFamily) -> "JointNormalMixture":
+        if not isinstance(other, JointNormalMixture) or other.d != self.d:
             raise ValueError(
                 f"a {type(self).__name__} in {self.d} dimensions cannot be compared "
                 f"with {other}"
             )
-        return self.translated(-self.mu), other.translated(-self.mu)
+        return other
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
         p, a, b, mu, gamma, root = _classical(as_float(theta))
         sigma = cho_solve((root, True), jnp.eye(mu.shape[0], dtype=mu.dtype))
-        e_log, e_inv, e_y = gig_means(p, a, b)
         # The member of this family that the parameters name, or the closest one
         # where they name another GIG.
-        subordinator = cls._subordinator_class.closest_to_mixing(
-            e_log, e_inv, e_y, SolverOptions()
-        )
+        subordinator = cls._subordinator_class.closest_to_gig(p, a, b)
         return cls(mu, gamma, CholeskyDispersion.from_matrix(sigma), subordinator)
 
     @classmethod
     def _from_eta(cls, eta, theta0, options: SolverOptions) -> Self:
-        return cls._maximise(NormalMixtureEta.from_vector(eta), options)
+        return cls.maximised(
+            CholeskyDispersion, NormalMixtureEta.from_vector(eta), options
+        )
 
     @classmethod
-    def _maximise(cls, eta: NormalMixtureEta, options: SolverOptions) -> Self:
+    def maximised(
+        cls,
+        form: type[Dispersion],
+        eta: MixtureStatistics,
+        options: SolverOptions,
+        constraints: Constraints | None = None,
+    ) -> Self:
         """The member of maximum likelihood for given expectations."""
-        mu, gamma, dispersion = normal_part(eta)
+        held = Constraints() if constraints is None else constraints
+        mu, gamma, dispersion = form.maximised(eta, held)
         subordinator = cls._subordinator_class.closest_to_mixing(
-            eta.E_log_Y, eta.E_inv_Y, eta.E_Y, options
+            eta.E_log_Y, eta.E_inv_Y, eta.E_Y, options, held.p, held.alpha_min
         )
         return cls(mu, gamma, dispersion, subordinator)
 
@@ -152,14 +211,13 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     def mean(self) -> tuple[Float[Array, " d"], Float[Array, ""]]:
         """The means of X and of Y."""
-        e_y = self.subordinator.cumulants()[0]
-        return self.mu + self.gamma * e_y, e_y
+        (e_y,) = self.subordinator.cumulants(1)
+        return self.mu + times(self.gamma, e_y), e_y
 
     def _draw(self, key: PRNGKeyArray, n: int, method: str = "exact"):
         k_y, k_z = jax.random.split(key)
         y = self.subordinator._draw(k_y, n)
-        z = jax.random.normal(k_z, (n, self.d), self.mu.dtype)
-        noise = jnp.sqrt(y)[:, None] * self.dispersion.apply_root(z)
+        noise = jnp.sqrt(y)[:, None] * self.dispersion.noise(k_z, n)
         return self.mu + y[:, None] * self.gamma + noise, y
 
     def log_prob_joint(self, x: ArrayLike, y: ArrayLike) -> Float[Array, ""]:
@@ -178,22 +236,24 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         posterior = p - 0.5 * self.d, a + skew, b + quadratic
         both = jnp.broadcast_arrays(*posterior)
         both = [jnp.append(x, y) for x, y in zip(both, (p, a, b), strict=True)]
-        psi = gig_log_partition_scaled(*both)  # posteriors and prior: one kernel
-        return self._log_density(psi[:-1] - psi[-1], quadratic, cross, skew)
+        psi = gig_log_partition_smooth(*both)  # posteriors and prior: one kernel
+        return self._log_density(psi[:-1] - psi[-1], quadratic, cross, skew, 1.0)
 
-    def _log_density(self, psi, quadratic, cross, skew):
-        """From the scaled log-partitions, posterior less prior, ``psi``."""
+    def _log_density(self, psi, quadratic, cross, skew, offset: float):
+        """From ``psi + sqrt(offset + ab)``, posterior less prior."""
         _, a, b = self.subordinator.gig_params()
-        # sqrt(a'b') - sqrt(ab), whose terms may be large and close.
+        # The difference of these roots, whose terms may be large and close.
         product = a * quadratic + b * skew + quadratic * skew
-        prior_z = jnp.sqrt(a) * jnp.sqrt(b)
-        posterior_z = jnp.sqrt(a + skew) * jnp.sqrt(b + quadratic)
+        root = jnp.sqrt(offset + a * b) + jnp.sqrt(
+            offset + (a + skew) * (b + quadratic)
+        )
+        root = jnp.where(root > 0, root, 1.0)  # as the product is 0
         return (
             -0.5 * self.d * _LOG_2PI
             - 0.5 * self.dispersion.log_det()
             + cross
             + psi
-            - product / (posterior_z + prior_z)
+            - product / root
         )
 
     def conditional_expectations(
@@ -211,27 +271,91 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         return dict(zip(("E_log_Y", "E_inv_Y", "E_Y"), shaped, strict=True))
 
     def row_sums(
-        self, X: Float[Array, "n d"], backend: str
-    ) -> tuple[NormalMixtureEta, Float[Array, ""]]:
-        """Sums over rows of the E-step's statistics, and of the log-density."""
-        quadratic, cross, skew = self._inner_products(X - self.mu)
-        p, a, b = self.subordinator.gig_params()
-        posterior = p - 0.5 * self.d, a + skew, b + quadratic
-        psi, log_y, inv_y, y = _KERNELS[backend](posterior, (p, a, b))
-        log_density = self._log_density(psi, quadratic, cross, skew)
-        columns = X.T
-        weighted = columns * inv_y
-        eta = NormalMixtureEta(
-            E_inv_Y=inv_y.sum(),
-            E_Y=y.sum(),
-            E_log_Y=log_y.sum(),
-            E_X=columns.sum(axis=1),
-            E_X_inv_Y=weighted.sum(axis=1),
-            E_XXT_inv_Y=weighted @ X,
-        )
-        return eta, log_density.sum()
+        self,
+        X: Float[Array, "n d"],
+        backend: str,
+        weights: Float[Array, " n"] | None = None,
+    ) -> RowSums:
+        """The E-step's statistics and the log-density, summed over rows.
 
-    def expectations(self) -> NormalMixtureEta:
+        The statistics are those of ``X - μ``: near a row that coincides with μ its
+        weight ``E[1/Y]`` is enormous, and only its distance to μ must be, too.
+        """
+        residuals = X - self.mu
+        quadratic, cross, skew = self._inner_products(residuals)
+        p, a, b = self.subordinator.gig_params()
+        # A distance of less than eps standard deviations is rounding of x or μ.
+        eps = jnp.finfo(X.dtype).eps
+        quadratic = jnp.maximum(quadratic, eps * eps * typical_value(p, a, b))
+        posterior = p - 0.5 * self.d, a + skew, b + quadratic
+        psi, *moments = _KERNELS[backend](posterior, (p, a, b))
+        means = PosteriorMeans(*moments, weights=weights)
+        log_density = self._log_density(psi, quadratic, cross, skew, 0.0)
+        zero = jnp.zeros_like(self.mu)
+        count = jnp.asarray(X.shape[0], X.dtype)
+        return RowSums(
+            eta=self.dispersion.collect(residuals, zero, self.gamma, means),
+            log_likelihood=means.total(log_density),
+            weight=count if weights is None else weights.sum(),
+            nearest=posterior[2].min(),
+        )
+
+    def sums(
+        self,
+        X: Float[Array, "n d"],
+        backend: str,
+        weights: Float[Array, " n"] | None = None,
+        *,
+        shift: Float[Array, " d"] | float = 0.0,
+        chunk: int = CHUNK,
+    ) -> RowSums:
+        """:meth:`row_sums` of ``X - shift``, a chunk at a time, in bounded memory."""
+
+        def part(rows, w):
+            return self.row_sums(rows - shift, backend, w)
+
+        return sum_over_rows(part, X, weights, RowSums.merge, chunk)
+
+    def at_pole(self, sums: RowSums) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+        """Whether a row sits at a pole of the density, and its share of all weight.
+
+        Where the posterior order ``p - d/2`` is negative, the density grows without
+        bound at μ as ``b`` goes to 0, and with it the row's weight ``E[1/Y]``, which
+        is at most ``2 |p - d/2|`` over its ``b + (x-μ)ᵀΣ⁻¹(x-μ)``, and nearly that at
+        a pole.
+        """
+        p, a, b = self.subordinator.gig_params()
+        excess = jnp.maximum(0.5 * self.d - p, 0.0)
+        eps = jnp.finfo(self.mu.dtype).eps
+        # A hundred times the distance that counts as rounding.
+        least = 1e4 * eps**2 * typical_value(p, a, b)
+        extreme = (excess > 0) & (sums.nearest <= least)
+        return extreme, 2 * excess / (sums.nearest * sums.eta.E_inv_Y)
+
+    def admits(self, constraints: Constraints) -> Bool[Array, ""]:
+        """Whether the least shape is respected; extrapolation keeps the others."""
+        if constraints.alpha_min is None:
+            return jnp.array(True)
+        return self.subordinator.gig_params()[0] >= constraints.alpha_min
+
+    def maximised_about(
+        self,
+        eta: MixtureStatistics,
+        options: SolverOptions,
+        constraints: Constraints,
+    ) -> Self:
+        """The M-step from statistics of ``X - μ``, μ that of this law."""
+        held = constraints.translated(-self.mu)
+        new = self.maximised(type(self.dispersion), eta, options, held)
+        return new.translated(self.mu)
+
+    def within(self, family: type[Joint]) -> Joint:
+        """The member of another family nearest in KL, or the same law in a larger."""
+        p, a, b = self.subordinator.gig_params()
+        subordinator = family._subordinator_class.closest_to_gig(p, a, b)
+        return family(self.mu, self.gamma, self.dispersion, subordinator)
+
+    def expectations(self) -> MixtureStatistics:
         """The model's own expectation parameters."""
         return _expectations(self)
 
@@ -244,6 +368,32 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
             self.subordinator.scaled(s),
         )
 
+    def in_units(self, unit: Float[Array, " d"]) -> Self:
+        """The law of ``(unit * X, Y)``, component by component."""
+        dispersion = self.dispersion.in_units(unit)
+        return type(self)(
+            unit * self.mu, unit * self.gamma, dispersion, self.subordinator
+        )
+
+    def coordinates(self) -> Float[Array, " k"]:
+        """Unconstrained coordinates of the law of X, in the gauge of its own.
+
+        Not finite on the boundary of the family of Y.
+        """
+        own = self.rescaled(gauge_a_eq_b(self.subordinator))
+        parts = own.dispersion.coordinates(), own.subordinator.coordinates()
+        return jnp.concatenate([own.mu, own.gamma, *parts])
+
+    def at(self, coordinates: Float[Array, " k"]) -> Self:
+        """The law with these coordinates: the inverse of :meth:`coordinates`."""
+        d, k = self.d, self.subordinator.coordinates().shape[0]
+        return type(self)(
+            coordinates[:d],
+            coordinates[d : 2 * d],
+            self.dispersion.at(coordinates[2 * d : -k]),
+            self.subordinator.at(coordinates[-k:]),
+        )
+
     def translated(self, shift: Float[Array, " d"]) -> Self:
         """The law of ``(X + shift, Y)``."""
         return type(self)(
@@ -251,22 +401,15 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         )
 
 
+def times(x: Array, moment: Array) -> Array:
+    """``x * moment``, and 0 where ``x = 0`` although the moment is infinite."""
+    return jnp.where(x == 0, 0.0, x * moment)
+
+
 @jax.jit
-def _expectations(joint: JointNormalMixture) -> NormalMixtureEta:
-    e_log, e_inv, e_y = gig_means(*joint.subordinator.gig_params())
-    cross = jnp.outer(joint.mu, joint.gamma)
-    return NormalMixtureEta(
-        E_inv_Y=e_inv,
-        E_Y=e_y,
-        E_log_Y=e_log,
-        E_X=joint.mu + joint.gamma * e_y,
-        E_X_inv_Y=joint.mu * e_inv + joint.gamma,
-        E_XXT_inv_Y=joint.sigma()
-        + jnp.outer(joint.mu, joint.mu) * e_inv
-        + jnp.outer(joint.gamma, joint.gamma) * e_y
-        + cross
-        + cross.T,
-    )
+def _expectations(joint: JointNormalMixture) -> MixtureStatistics:
+    means = PosteriorMeans(*gig_means(*joint.subordinator.gig_params()))
+    return joint.dispersion.expectations(joint.mu, joint.gamma, means)
 
 
 @partial(jax.jit, static_argnames="backend")
@@ -281,26 +424,6 @@ def _pair(observation) -> tuple[Array, Array]:
     return as_float(x), as_float(y)
 
 
-def normal_part(eta: NormalMixtureEta):
-    """``μ``, ``γ`` and Σ of maximum likelihood, in closed form.
-
-    **Returns**: arrays of shape ``(d,)`` and ``(d,)``, and a dispersion.
-    """
-    # Weighted least squares of X on (1, Y) with weights 1/Y.
-    determinant = eta.E_inv_Y * eta.E_Y - 1
-    # When Y is constant to rounding, μ and γ are no longer told apart.
-    spread = determinant > 4 * jnp.finfo(determinant.dtype).eps * eta.E_inv_Y * eta.E_Y
-    gamma = jnp.where(
-        spread,
-        (eta.E_inv_Y * eta.E_X - eta.E_X_inv_Y) / jnp.where(spread, determinant, 1.0),
-        0.0,
-    )
-    mu = eta.E_X - gamma * eta.E_Y
-    cross = jnp.outer(eta.E_X_inv_Y, mu) + jnp.outer(eta.E_X, gamma)
-    sigma = eta.E_XXT_inv_Y - 0.5 * (cross + cross.T)
-    return mu, gamma, CholeskyDispersion.from_matrix(sigma)
-
-
 def _classical(theta: Array):
     """``(p, a, b, mu, gamma, root)``, with ``root`` the factor of ``Σ⁻¹``."""
     eta = NormalMixtureEta.from_vector(theta)  # the same layout
@@ -310,9 +433,19 @@ def _classical(theta: Array):
     gamma = cho_solve((root, True), eta.E_X)
     mu = cho_solve((root, True), eta.E_X_inv_Y)
     p = eta.E_log_Y + 1 + 0.5 * d
-    a = -2 * eta.E_Y - eta.E_X @ gamma
-    b = -2 * eta.E_inv_Y - eta.E_X_inv_Y @ mu
+    a = _difference(-2 * eta.E_Y, eta.E_X @ gamma, p < 0)
+    b = _difference(-2 * eta.E_inv_Y, eta.E_X_inv_Y @ mu, p > 0)
     return p, a, b, mu, gamma, root
+
+
+def _difference(x: Array, y: Array, may_vanish: Array) -> Array:
+    """``x - y``; 0 where that is the rounding of its terms and 0 is a law.
+
+    The derivative is that of the difference all the same.
+    """
+    gap = x - y
+    tiny = jnp.abs(gap) <= 64 * jnp.finfo(gap.dtype).eps * jnp.abs(y)
+    return gap - jax.lax.stop_gradient(jnp.where(may_vanish & tiny, gap, 0.0))
 
 
 # The E-step's backends.

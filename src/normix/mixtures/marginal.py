@@ -1,7 +1,8 @@
 """The marginal law of X: what users fit, evaluate and draw from."""
 
+from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import equinox as eqx
 import jax
@@ -9,13 +10,13 @@ import jax.numpy as jnp
 from equinox import AbstractVar
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_data, as_float, check_option
+from normix._arrays import as_weights, check_option
 from normix.exponential_family import BACKENDS, METHODS, SolverOptions
-from normix.mixtures.initial import check_full_rank, initial_joint
-from normix.mixtures.joint import JointNormalMixture, normal_part
+from normix.mixtures.dispersion import Dispersion
+from normix.mixtures.joint import JointNormalMixture, times
 from normix.mixtures.rows import sum_over_rows
-from normix.mixtures.statistics import NormalMixtureEta
-from normix.mixtures.subordinator import Subordinator
+from normix.mixtures.statistics import MixtureStatistics
+from normix.mixtures.subordinator import Subordinator, gauge_a_eq_b
 
 if TYPE_CHECKING:
     from typing import ClassVar as AbstractClassVar
@@ -27,12 +28,23 @@ class MarginalMixture(eqx.Module):
     r"""The law of :math:`X = \mu + \gamma Y + \sqrt Y L Z` with ``Y`` unobserved.
 
     It is not itself an exponential family, but the law of ``(X, Y)`` is: that is
-    :attr:`joint`, whose parameters it shares.
+    :attr:`joint`, whose parameters it shares. A family has one class for each form of
+    the dispersion: full, factor, and univariate, which speaks in scalars.
     """
 
     joint: AbstractVar[JointNormalMixture]
 
     _joint_class: AbstractClassVar[type[JointNormalMixture]]
+    _dispersion_class: AbstractClassVar[type[Dispersion]]
+    _form: AbstractClassVar[str]
+    _forms: ClassVar[dict[tuple[type[JointNormalMixture], str], type]] = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        family, form = getattr(cls, "_joint_class", None), getattr(cls, "_form", None)
+        if isinstance(family, type) and isinstance(form, str):
+            # The first: Equinox makes a second class while an object is initialised.
+            MarginalMixture._forms.setdefault((family, form), cls)
 
     def __hash__(self) -> int:
         # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.
@@ -41,26 +53,65 @@ class MarginalMixture(eqx.Module):
     def __repr__(self) -> str:
         return eqx.tree_pformat(self, short_arrays=False)
 
-    # -- views -------------------------------------------------------------------
+    # -- what a form is --------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def _rows(cls, X: ArrayLike, columns: int | None = None) -> Float[Array, "n d"]:
+        """Observations along the first axis, checked, as rows.
+
+        **Raises**: ``ValueError`` for another shape, NaN or infinite entries.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def _view(x: Array, axes: int = 1) -> Array:
+        """What users see of an array whose last ``axes`` are of length d."""
+
+    @abstractmethod
+    def replace(self, **parameters: ArrayLike) -> Self:
+        """The model with some of its classical parameters replaced.
+
+        **Raises**: ``ValueError`` for a name that is not one of them, and as
+        ``from_classical`` does.
+        """
+
+    @classmethod
+    @abstractmethod
+    def check_rows(cls, X: Float[Array, "n d"]) -> None:
+        """Raise ``ValueError`` where the rows are too few for a fit of this form."""
+
+    @classmethod
+    @abstractmethod
+    def default_init(cls, X: ArrayLike) -> Self:
+        """A start for EM from data."""
+
+    def _sibling(
+        self, joint: JointNormalMixture, form: str | None = None
+    ) -> "MarginalMixture":
+        """The marginal law of ``joint``, of this form or another."""
+        return self._forms[type(joint), form or self._form](joint)
+
+    # -- views -----------------------------------------------------------------------
 
     @property
-    def mu(self) -> Float[Array, " d"]:
-        """The location μ, shape ``(d,)``."""
-        return self.joint.mu
+    def mu(self) -> Float[Array, "*d"]:
+        """The location μ."""
+        return self._view(self.joint.mu)
 
     @property
-    def gamma(self) -> Float[Array, " d"]:
-        """The skewness vector γ, shape ``(d,)``."""
-        return self.joint.gamma
+    def gamma(self) -> Float[Array, "*d"]:
+        """The skewness vector γ."""
+        return self._view(self.joint.gamma)
 
     @property
     def d(self) -> int:
         """The number of dimensions."""
         return self.joint.d
 
-    def sigma(self) -> Float[Array, "d d"]:
-        """The dispersion Σ, shape ``(d, d)``; for the covariance see :meth:`cov`."""
-        return self.joint.sigma()
+    def sigma(self) -> Float[Array, "*d_d"]:
+        """The dispersion Σ; for the covariance see ``cov`` and ``var``."""
+        return self._view(self.joint.sigma(), axes=2)
 
     def log_det_sigma(self) -> Float[Array, ""]:
         """``log |Σ|``."""
@@ -70,101 +121,97 @@ class MarginalMixture(eqx.Module):
         """The law of the mixing variable Y."""
         return self.joint.subordinator
 
-    # -- distribution --------------------------------------------------------------
+    def _mixing_parameters(self) -> dict[str, Array]:
+        names = self._joint_class._mixing_names
+        return {k: getattr(self.joint.subordinator, v) for k, v in names.items()}
 
-    def log_prob(self, x: Float[ArrayLike, " d"]) -> Float[Array, ""]:
-        r"""The log-density at one ``x`` of shape ``(d,)``; batch with ``jax.vmap``.
+    # -- distribution ----------------------------------------------------------------
 
-        Differentiable in ``x`` and in every parameter. With
-        :math:`q = (x-\mu)^\top\Sigma^{-1}(x-\mu)` and
-        :math:`g = \gamma^\top\Sigma^{-1}\gamma`, it is
-        :math:`-\frac d2\log 2\pi - \frac12\log|\Sigma| + \gamma^\top\Sigma^{-1}(x-\mu)
-        + \psi(p - \frac d2, a + g, b + q) - \psi(p, a, b)`, ψ the log-partition of the
-        GIG law.
-
-        **Raises**: ``ValueError`` for another shape.
-        """
-        x = as_float(x)
-        if x.shape != (self.d,):
-            raise ValueError(
-                f"x must have shape ({self.d},), got {x.shape}; for many observations "
-                "use jax.vmap(model.log_prob)"
-            )
-        return _log_prob(self.joint, x)
-
-    def pdf(self, x: Float[ArrayLike, " d"]) -> Float[Array, ""]:
-        """The density at one ``x`` of shape ``(d,)``."""
-        return jnp.exp(self.log_prob(x))
-
-    def marginal_log_likelihood(self, X: Float[ArrayLike, "n d"]) -> Float[Array, ""]:
-        """The mean log-density over the rows of ``X``, shape ``(n, d)``.
+    def marginal_log_likelihood(
+        self, X: ArrayLike, weights: Float[ArrayLike, " n"] | None = None
+    ) -> Float[Array, ""]:
+        """The mean log-density over the observations ``X``, by weight if given.
 
         **Raises**: ``ValueError`` for another shape, NaN or infinite entries.
         """
-        return _mean_log_prob(self.joint, as_data(X, columns=self.d))
+        rows = self._rows(X, self.d)
+        w = None if weights is None else as_weights(weights, rows.shape[0])
+        return _mean_log_prob(self.joint, rows, w)
 
-    def mean(self) -> Float[Array, " d"]:
-        """The mean, shape ``(d,)``."""
-        return self.joint.mean()[0]
+    def mean(self) -> Float[Array, "*d"]:
+        """The mean; infinite where it does not exist."""
+        return self._view(self.joint.mean()[0])
 
-    def cov(self) -> Float[Array, "d d"]:
-        """The covariance ``E[Y] Σ + Var[Y] γγᵀ``, shape ``(d, d)``."""
-        mean, var, *_ = self.joint.subordinator.cumulants()
-        return mean * self.sigma() + var * jnp.outer(self.gamma, self.gamma)
+    def cov(self) -> Float[Array, "*d_d"]:
+        """The covariance ``E[Y] Σ + Var[Y] γγᵀ``; infinite where it does not exist."""
+        return self._view(_covariance(self.joint), axes=2)
 
-    def skewness(self) -> Float[Array, " d"]:
-        """The skewness of each component, shape ``(d,)``."""
-        second, third, _ = self._component_cumulants()
-        return third / second**1.5
+    def skewness(self) -> Float[Array, "*d"]:
+        """The skewness of each component; infinite where it does not exist."""
+        return self._view(_skewness(self.joint))
 
-    def kurtosis(self) -> Float[Array, " d"]:
-        """The excess kurtosis of each component, shape ``(d,)``."""
-        second, _, fourth = self._component_cumulants()
-        return fourth / second**2
-
-    def _component_cumulants(self):
-        # Of the cumulant generating function K_Y(γ t + σ² t²/2).
-        k1, k2, k3, k4 = self.joint.subordinator.cumulants()
-        g, s2 = self.gamma, self.joint.dispersion.variances()
-        return (
-            k1 * s2 + k2 * g**2,
-            3 * k2 * g * s2 + k3 * g**3,
-            3 * k2 * s2**2 + 6 * k3 * g**2 * s2 + k4 * g**4,
-        )
+    def kurtosis(self) -> Float[Array, "*d"]:
+        """The excess kurtosis of each component; infinite where it does not exist."""
+        return self._view(_kurtosis(self.joint))
 
     def rvs(
         self, n: int, seed: int = 42, *, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "n d"]:
-        """``n`` independent draws, shape ``(n, d)``; ``key`` takes ``seed``'s place."""
-        return self.joint.rvs(n, seed, key=key)[0]
+    ) -> Float[Array, "n *d"]:
+        """``n`` independent draws along the first axis; ``key`` replaces ``seed``."""
+        return self._view(self.joint.rvs(n, seed, key=key)[0])
+
+    # -- the joint law ---------------------------------------------------------------
+
+    def joint_entropy(self) -> Float[Array, ""]:
+        """The differential entropy of the law of ``(X, Y)``, in nats."""
+        return self.joint.entropy()
+
+    def joint_varentropy(self) -> Float[Array, ""]:
+        """The variance of the information of the law of ``(X, Y)``."""
+        return self.joint.varentropy()
+
+    def joint_renyi(self, alpha: ArrayLike) -> Float[Array, ""]:
+        """The Rényi entropy of order ``alpha`` of the law of ``(X, Y)``."""
+        return self.joint.renyi(alpha)
+
+    def kl_divergence(self, other: "MarginalMixture") -> Float[Array, ""]:
+        """The divergence of the joint laws: an upper bound for that of the laws of X.
+
+        ``other`` may be of another family or form.
+
+        **Raises**: ``ValueError`` for another number of dimensions.
+        """
+        return self.joint.kl_divergence(other.joint)
+
+    def squared_hellinger(self, other: "MarginalMixture") -> Float[Array, ""]:
+        """The squared distance of the joint laws: an upper bound, as for KL."""
+        return self.joint.squared_hellinger(other.joint)
+
+    def to_generalized_hyperbolic(self) -> "MarginalMixture":
+        """The same law as a generalized hyperbolic law, in the same form."""
+        from normix.mixtures.generalized_hyperbolic import JointGeneralizedHyperbolic
+
+        return self._sibling(self.joint.within(JointGeneralizedHyperbolic))
 
     # -- EM --------------------------------------------------------------------------
 
-    @classmethod
-    def default_init(cls, X: Float[ArrayLike, "n d"]) -> Self:
-        """A start for EM with the mean and covariance of ``X``, shape ``(n, d)``.
-
-        Skewness and the mixing law's spread come from a few EM steps on at most some
-        thousand rows, begun at the best of a ladder of symmetric models.
-
-        **Raises**: ``ValueError`` for fewer than ``d + 1`` rows, constant columns,
-        NaN or infinite entries.
-        """
-        X = as_data(X)
-        check_full_rank(X)
-        return cls(initial_joint(cls._joint_class, X))
-
     def e_step(
-        self, X: Float[ArrayLike, "n d"], backend: str = "jax"
-    ) -> NormalMixtureEta:
-        """The mean over the rows of ``X`` of E[t(X, Y) | X]; see the return type.
+        self,
+        X: ArrayLike,
+        backend: str = "jax",
+        weights: Float[ArrayLike, " n"] | None = None,
+    ) -> MixtureStatistics:
+        """The mean over the observations ``X`` of E[t(X, Y) | X]; see the return type.
 
-        ``backend="cpu"`` evaluates Bessel functions by :func:`scipy.special.kve`.
+        ``backend="cpu"`` evaluates Bessel functions by :func:`scipy.special.kve`;
+        ``weights``, shape ``(n,)``, count the observations.
         """
         check_option("backend", backend, BACKENDS)
-        return _e_step(self.joint, as_data(X, columns=self.d), backend)[0]
+        rows = self._rows(X, self.d)
+        w = None if weights is None else as_weights(weights, rows.shape[0])
+        return _e_step(self.joint, rows, backend, w)
 
-    def m_step(self, eta: NormalMixtureEta, **options: Any) -> Self:
+    def m_step(self, eta: MixtureStatistics, **options: Any) -> Self:
         """The model of maximum likelihood for expectations ``eta``.
 
         ``options`` (``maxiter``, ``tol``, ``backend``, ``method``) go to the
@@ -172,33 +219,34 @@ class MarginalMixture(eqx.Module):
         """
         return self.from_expectation(eta, **options)
 
-    def m_step_normal(self, eta: NormalMixtureEta) -> Self:
+    def m_step_normal(self, eta: MixtureStatistics) -> Self:
         """Only μ, γ and Σ of maximum likelihood; the subordinator is kept."""
-        mu, gamma, dispersion = normal_part(eta)
-        kept = self.joint.subordinator
-        return type(self)(type(self.joint)(mu, gamma, dispersion, kept))
+        new = type(self.joint).maximised(self._dispersion_class, eta, SolverOptions())
+        joint = eqx.tree_at(lambda j: j.subordinator, new, self.joint.subordinator)
+        return type(self)(joint)
 
-    def m_step_subordinator(self, eta: NormalMixtureEta, **options: Any) -> Self:
+    def m_step_subordinator(self, eta: MixtureStatistics, **options: Any) -> Self:
         """Only the subordinator of maximum likelihood; μ, γ and Σ are kept."""
-        new = type(self.joint)._maximise(eta, solver_options(**options)).subordinator
+        new = self.from_expectation(eta, **options).joint.subordinator
         return eqx.tree_at(lambda model: model.joint.subordinator, self, new)
 
     @classmethod
-    def from_expectation(cls, eta: NormalMixtureEta, **options: Any) -> Self:
+    def from_expectation(cls, eta: MixtureStatistics, **options: Any) -> Self:
         """The model whose joint law has the expectations ``eta``.
 
         ``options`` (``maxiter``, ``tol``, ``backend``, ``method``) go to the
         subordinator's solver.
         """
-        return cls(cls._joint_class._maximise(eta, solver_options(**options)))
+        chosen = solver_options(**options)
+        return cls(cls._joint_class.maximised(cls._dispersion_class, eta, chosen))
 
-    def compute_eta_from_model(self) -> NormalMixtureEta:
+    def compute_eta_from_model(self) -> MixtureStatistics:
         """The expectations of the model itself."""
         return self.joint.expectations()
 
-    def em_convergence_params(self) -> tuple[Array, Array, Array]:
-        """The parameters whose change EM watches: ``(mu, gamma, L_Sigma)``."""
-        return self.joint.mu, self.joint.gamma, self.joint.L_Sigma
+    def em_convergence_params(self) -> tuple[Array, ...]:
+        """What EM watches: ``(mu, gamma, L_Sigma)``, or with F and √D for L_Sigma."""
+        return self.joint.mu, self.joint.gamma, *self.joint.dispersion.parameters()
 
     def regularize_det_sigma(self, target_log_det: ArrayLike = 0.0) -> Self:
         """The same law in the gauge with ``log |Σ| = target_log_det``."""
@@ -210,27 +258,31 @@ class MarginalMixture(eqx.Module):
         return self.regularize_det_sigma(0.0)
 
     def regularize_a_eq_b(self) -> Self:
-        """The same law in the gauge in which the subordinator has ``a = b``."""
-        _, a, b = self.joint.subordinator.gig_params()
-        return type(self)(self.joint.rescaled(jnp.sqrt(a / b)))
+        """The same law in the gauge in which the subordinator has ``a = b``.
 
-    def fit(self, X: Float[ArrayLike, "n d"], **options: Any):
+        Where one of them is 0 there is none; ``E[Y]`` or ``E[1/Y]`` is made 1.
+        """
+        return type(self)(self.joint.rescaled(gauge_a_eq_b(self.joint.subordinator)))
+
+    def fit(
+        self,
+        X: ArrayLike,
+        *,
+        weights: Float[ArrayLike, " n"] | None = None,
+        n_starts: int = 1,
+        key: PRNGKeyArray | None = None,
+        **options: Any,
+    ):
         """Fit to ``X`` by EM, starting here; an :class:`~normix.EMResult`.
 
-        ``options`` are those of :class:`~normix.BatchEMFitter`.
+        ``options`` are those of :class:`~normix.BatchEMFitter`, the other arguments
+        those of its ``fit``.
         """
         from normix.fitting.em.batch import BatchEMFitter
 
-        return BatchEMFitter(**options).fit(self, X)
-
-
-class NormalMixture(MarginalMixture):
-    """A mixture with a full dispersion, held by its Cholesky factor."""
-
-    @property
-    def L_Sigma(self) -> Float[Array, "d d"]:
-        """The lower Cholesky factor of Σ, shape ``(d, d)``."""
-        return self.joint.L_Sigma
+        return BatchEMFitter(**options).fit(
+            self, X, weights=weights, n_starts=n_starts, key=key
+        )
 
 
 def solver_options(**options: Any) -> SolverOptions:
@@ -248,26 +300,52 @@ def solver_options(**options: Any) -> SolverOptions:
 
 
 @jax.jit
-def _log_prob(joint: JointNormalMixture, x: Array) -> Array:
-    return joint.log_prob_marginal(x[None, :])[0]
+def log_prob_of_rows(joint: JointNormalMixture, X: Array) -> Array:
+    """The log-density of every row."""
+    return joint.log_prob_marginal(X)
 
 
 @jax.jit
-def _mean_log_prob(joint: JointNormalMixture, X: Array) -> Array:
-    def total(rows):
-        return joint.log_prob_marginal(rows).sum()
+def _mean_log_prob(joint: JointNormalMixture, X: Array, weights: Array | None) -> Array:
+    def total(rows, w):
+        density = joint.log_prob_marginal(rows)
+        return density.sum() if w is None else density @ w
 
-    return sum_over_rows(total, X) / X.shape[0]
+    size = X.shape[0] if weights is None else weights.sum()
+    return sum_over_rows(total, X, weights, jnp.add) / size
 
 
 @partial(jax.jit, static_argnums=2)
-def _e_step(joint: JointNormalMixture, X: Array, backend: str):
-    return mean_statistics(joint, X, backend)
+def _e_step(joint: JointNormalMixture, X: Array, backend: str, weights: Array | None):
+    return joint.sums(X, backend, weights).means().translate(joint.mu)
 
 
-def mean_statistics(
-    joint: JointNormalMixture, X: Float[Array, "n d"], backend: str
-) -> tuple[NormalMixtureEta, Float[Array, ""]]:
-    """The E-step's expectations and the mean log-density, in bounded memory."""
-    sums = sum_over_rows(lambda rows: joint.row_sums(rows, backend), X)
-    return jax.tree.map(lambda total: total / X.shape[0], sums)
+@jax.jit
+def _covariance(joint: JointNormalMixture) -> Array:
+    mean, var = joint.subordinator.cumulants(2)
+    skew = jnp.outer(joint.gamma, joint.gamma)
+    return times(joint.sigma(), mean) + times(skew, var)
+
+
+def _component_cumulants(joint: JointNormalMixture, order: int):
+    # Of the cumulant generating function K_Y(γ t + σ² t²/2).
+    g, s2 = joint.gamma, joint.dispersion.variances()
+    k1, k2, k3, *k4 = joint.subordinator.cumulants(order)
+    second = k1 * s2 + times(g**2, k2)
+    third = times(3 * g * s2, k2) + times(g**3, k3)
+    fourth = [3 * k2 * s2**2 + times(6 * g**2 * s2, k3) + times(g**4, k) for k in k4]
+    return second, third, *fourth
+
+
+@jax.jit
+def _skewness(joint: JointNormalMixture) -> Array:
+    second, third = _component_cumulants(joint, 3)
+    exists = jnp.isfinite(third)
+    return jnp.where(exists, third / second**1.5, third)
+
+
+@jax.jit
+def _kurtosis(joint: JointNormalMixture) -> Array:
+    second, _, fourth = _component_cumulants(joint, 4)
+    exists = jnp.isfinite(fourth)
+    return jnp.where(exists, fourth / second**2, fourth)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import jax
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -16,11 +15,13 @@ CHUNK = 16_384
 
 
 def sum_over_rows(
-    statistics: Callable[[Float[Array, "m d"]], Sums],
+    statistics: Callable[[Float[Array, "m d"], Float[Array, " m"] | None], Sums],
     X: Float[Array, "n d"],
+    weights: Float[Array, " n"] | None,
+    merge: Callable[[Sums, Sums], Sums],
     chunk: int = CHUNK,
 ) -> Sums:
-    """``statistics(X)`` for a function that is additive over rows.
+    """``statistics(X, weights)``, where ``merge`` joins those of two sets of rows.
 
     Chunks are slices of ``X`` itself, which is neither padded nor copied; memory
     beyond it is that of one chunk.
@@ -28,13 +29,16 @@ def sum_over_rows(
     n = X.shape[0]
     whole, rest = divmod(n, chunk)
     if whole <= 1 and n <= 2 * chunk:
-        return statistics(X)
+        return statistics(X, weights)
 
-    def add(total, more):
-        return jax.tree.map(lambda x, y: x + y, total, more)
+    def part(start, size):
+        rows = lax.dynamic_slice_in_dim(X, start, size)
+        if weights is None:
+            return statistics(rows, None)
+        return statistics(rows, lax.dynamic_slice_in_dim(weights, start, size))
 
     def body(i, total):
-        return add(total, statistics(lax.dynamic_slice_in_dim(X, i * chunk, chunk)))
+        return merge(total, part(i * chunk, chunk))
 
-    total = lax.fori_loop(1, whole, body, statistics(X[:chunk]))
-    return add(total, statistics(X[whole * chunk :])) if rest else total
+    total = lax.fori_loop(1, whole, body, part(0, chunk))
+    return merge(total, part(whole * chunk, rest)) if rest else total

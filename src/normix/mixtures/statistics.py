@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import NamedTuple, Self
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -43,11 +43,99 @@ class NormalMixtureEta(eqx.Module):
     def translate(self, shift: Float[Array, " d"]) -> Self:
         """The expectations with ``X + shift`` in place of ``X``."""
         cross = jnp.outer(self.E_X_inv_Y, shift)
+        second = cross + cross.T + jnp.outer(shift, shift) * self.E_inv_Y
         return type(self)(
             self.E_inv_Y,
             self.E_Y,
             self.E_log_Y,
             self.E_X + shift,
             self.E_X_inv_Y + shift * self.E_inv_Y,
-            self.E_XXT_inv_Y + cross + cross.T + jnp.outer(shift, shift) * self.E_inv_Y,
+            self.E_XXT_inv_Y + second,
         )
+
+
+class FactorMixtureStats(eqx.Module):
+    r"""Expectation parameters of a mixture with a factor dispersion.
+
+    With :math:`X = \mu + \gamma Y + \sqrt Y (F Z + \varepsilon)`, Z standard normal in
+    r dimensions: those of :class:`NormalMixtureEta`, of :math:`XX^\top/Y` only the
+    diagonal, shape ``(d,)``, and the expectations of
+    :math:`XZ^\top/\sqrt Y, Z/\sqrt Y, Z\sqrt Y, ZZ^\top`, of shapes ``(d, r)``,
+    ``(r,)``, ``(r,)``, ``(r, r)``.
+    """
+
+    E_inv_Y: Float[Array, ""]
+    E_Y: Float[Array, ""]
+    E_log_Y: Float[Array, ""]
+    E_X: Float[Array, " d"]
+    E_X_inv_Y: Float[Array, " d"]
+    E_XXT_inv_Y: Float[Array, " d"]
+    E_XZT_inv_sqrtY: Float[Array, "d r"]
+    E_Z_inv_sqrtY: Float[Array, " r"]
+    E_Z_sqrtY: Float[Array, " r"]
+    E_ZZT: Float[Array, "r r"]
+
+    def translate(self, shift: Float[Array, " d"]) -> Self:
+        """The expectations with ``X + shift`` in place of ``X``."""
+        second = shift * (2 * self.E_X_inv_Y + shift * self.E_inv_Y)
+        return type(self)(
+            self.E_inv_Y,
+            self.E_Y,
+            self.E_log_Y,
+            self.E_X + shift,
+            self.E_X_inv_Y + shift * self.E_inv_Y,
+            self.E_XXT_inv_Y + second,
+            self.E_XZT_inv_sqrtY + jnp.outer(shift, self.E_Z_inv_sqrtY),
+            self.E_Z_inv_sqrtY,
+            self.E_Z_sqrtY,
+            self.E_ZZT,
+        )
+
+
+MixtureStatistics = NormalMixtureEta | FactorMixtureStats
+
+
+class PosteriorMeans(NamedTuple):
+    """``E[log Y]``, ``E[1/Y]`` and ``E[Y]``, of every row or of the model."""
+
+    log_y: Float[Array, "*n"]
+    inv_y: Float[Array, "*n"]
+    y: Float[Array, "*n"]
+    weights: Float[Array, " n"] | None = None  # of the rows; None counts each once
+
+    def total(self, values: Float[Array, "... n"]) -> Float[Array, "..."]:
+        """The sum over rows, by weight."""
+        if self.weights is None:
+            return values.sum(axis=-1)
+        return values @ self.weights
+
+    def common(
+        self, X: Float[Array, "n d"]
+    ) -> tuple[dict[str, Array], Float[Array, "d n"]]:
+        """Sums over rows that every form collects, by name; and the weighted columns.
+
+        Those are the columns of X times ``E[1/Y]`` and the weight.
+        """
+        columns = X.T
+        inv_y = self.inv_y if self.weights is None else self.inv_y * self.weights
+        weighted = columns * inv_y
+        sums = {
+            "E_inv_Y": inv_y.sum(),
+            "E_Y": self.total(self.y),
+            "E_log_Y": self.total(self.log_y),
+            "E_X": self.total(columns),
+            "E_X_inv_Y": weighted.sum(axis=1),
+        }
+        return sums, weighted
+
+    def common_of_model(
+        self, mu: Float[Array, " d"], gamma: Float[Array, " d"]
+    ) -> dict[str, Array]:
+        """The same expectations under a model whose Y has these means."""
+        return {
+            "E_inv_Y": self.inv_y,
+            "E_Y": self.y,
+            "E_log_Y": self.log_y,
+            "E_X": mu + gamma * self.y,
+            "E_X_inv_Y": mu * self.inv_y + gamma,
+        }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, Self
 
-from jaxtyping import Array, ArrayLike, PRNGKeyArray
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
 
 
@@ -15,34 +17,110 @@ class Subordinator(Protocol):
     closed_form: ClassVar[bool]
     """Whether :meth:`closest_to_mixing` needs no iteration, hence no options."""
 
+    has_order: ClassVar[bool]
+    """Whether the order of the GIG is a parameter of its own."""
+
+    bounded_below: ClassVar[bool]
+    """Whether ``alpha_min`` bounds a parameter."""
+
     @classmethod
-    def closest_to_mixing(
-        cls, E_log_Y: Array, E_inv_Y: Array, E_Y: Array, options: SolverOptions
-    ) -> Self:
-        """The member of maximum likelihood for given expectations."""
+    def with_unit_mean(cls, spread: Array, order: Array) -> Self:
+        """A member with mean 1, of heavier tails as ``spread > 0`` grows.
+
+        ``order`` is that of a GIG law, for the family that has one.
+        """
         ...
 
     @classmethod
-    def with_unit_mean(cls, spread: Array) -> Self:
-        """A member with mean 1, of heavier tails as ``spread > 0`` grows."""
+    def closest_to_mixing(
+        cls,
+        E_log_Y: Array,
+        E_inv_Y: Array,
+        E_Y: Array,
+        options: SolverOptions,
+        p: Array | None = None,
+        alpha_min: Array | None = None,
+    ) -> Self:
+        """The member of maximum likelihood for given expectations.
+
+        ``p`` fixes the order of a GIG law; ``alpha_min`` bounds the order of a GIG
+        law or the shape of a gamma law from below.
+        """
+        ...
+
+    def bounded(self, p: Array | None, alpha_min: Array | None) -> Self:
+        """A law with the order ``p``, or a shape of at least ``alpha_min``."""
+        ...
+
+    @classmethod
+    def closest_to_gig(cls, p: Array, a: Array, b: Array) -> Self:
+        """The member nearest in KL to ``GIG(p, a, b)``."""
         ...
 
     def gig_params(self) -> tuple[Array, Array, Array]:
         """``(p, a, b)`` of the same law as a GIG."""
         ...
 
-    def mean(self) -> Array:
-        """The mean."""
+    def to_gig(self) -> PositiveFamily:
+        """The same law as a generalized inverse Gaussian law."""
+        ...
+
+    def kl_divergence(self, other: PositiveFamily) -> Array:
+        """The divergence to another positive law."""
         ...
 
     def scaled(self, s: ArrayLike) -> Self:
         """The law of ``s Y``."""
         ...
 
-    def cumulants(self) -> tuple[Array, Array, Array, Array]:
-        """The first four cumulants."""
+    def mean(self) -> Array:
+        """The mean; infinite where it does not exist."""
+        ...
+
+    def mean_and_spread(self) -> tuple[Array, Array]:
+        """The mean and the variance over its square; infinite where they are."""
+        ...
+
+    def cumulants(self, order: int) -> tuple[Array, ...]:
+        """The first ``order`` cumulants, at most four; infinite where they are."""
+        ...
+
+    def coordinates(self) -> Array:
+        """Unconstrained coordinates of the law in its own gauge, as one vector.
+
+        The gauge is that of :func:`gauge_a_eq_b`; not finite on the boundary of the
+        family.
+        """
+        ...
+
+    def at(self, coordinates: Array) -> Self:
+        """The member with these coordinates."""
         ...
 
     def _draw(self, key: PRNGKeyArray, n: int) -> Array:
         """``n`` draws."""
         ...
+
+
+def gauge_a_eq_b(subordinator: Subordinator) -> Float[Array, ""]:
+    """The ``s`` for which ``s Y`` has ``a = b``.
+
+    On the boundary, where one of them is 0: for which ``E[Y]`` or ``E[1/Y]``, the one
+    of them that surely exists, is 1.
+    """
+    p, a, b = subordinator.gig_params()
+    inside = (a > 0) & (b > 0)
+    between = jnp.sqrt(jnp.where(inside, a, 1.0)) / jnp.sqrt(jnp.where(inside, b, 1.0))
+    # Of the Gamma and inverse Gamma laws E[Y] = 2p/a and E[1/Y] = -2p/b.
+    edge = jnp.where(b > 0, -2 * p / jnp.where(b > 0, b, 1.0), a / (2 * p))
+    return jnp.where(inside, between, edge)
+
+
+def typical_value(p: Array, a: Array, b: Array) -> Float[Array, ""]:
+    """Where the density of ``log Y`` is highest, exponentiated, of a GIG law.
+
+    A scale of Y in closed form, finite and positive also where its mean is infinite.
+    """
+    root = jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
+    upper = p >= 0
+    return jnp.where(upper, root, b) / jnp.where(upper, a, root)

@@ -1,2 +1,11 @@
 from normix.fitting.em.batch import BatchEMFitter as BatchEMFitter
 from normix.fitting.em.result import EMResult as EMResult
+from normix.fitting.em.rules import AffineRule as AffineRule
+from normix.fitting.em.rules import AffineUpdate as AffineUpdate
+from normix.fitting.em.rules import EtaUpdateRule as EtaUpdateRule
+from normix.fitting.em.rules import EWMAUpdate as EWMAUpdate
+from normix.fitting.em.rules import IdentityUpdate as IdentityUpdate
+from normix.fitting.em.rules import RobbinsMonroUpdate as RobbinsMonroUpdate
+from normix.fitting.em.rules import SampleWeightedUpdate as SampleWeightedUpdate
+from normix.fitting.em.rules import Shrinkage as Shrinkage
+from normix.fitting.em.rules import affine_combine as affine_combine

@@ -8,18 +8,21 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_data, check_option, is_traced
+from normix._arrays import as_float, as_weights, check_option, is_traced
 from normix.exponential_family import BACKENDS, METHODS, SolverOptions
 from normix.fitting.em import loop
+from normix.fitting.em.acceleration import ACCELERATIONS
+from normix.fitting.em.options import ALGORITHMS, ALPHA_MIN, constraints_for
 from normix.fitting.em.regularization import REGULARIZATIONS
 from normix.fitting.em.report import Report
 from normix.fitting.em.result import EMResult
-from normix.mixtures.initial import check_full_rank
+from normix.fitting.em.rules import EtaUpdateRule
+from normix.mixtures.initial import random_joint
 from normix.mixtures.marginal import MarginalMixture, solver_options
 
-ALGORITHMS = ("em",)
 # Iterations are handed to the device in blocks that take about this long, so that
 # Ctrl-C is answered within it.
 _SECONDS_A_BLOCK = 0.25
@@ -28,7 +31,10 @@ _SECONDS_A_BLOCK = 0.25
 class BatchEMFitter(eqx.Module):
     """Fits a mixture to an ``(n, d)`` array by the EM algorithm.
 
-    - ``algorithm``: "em".
+    - ``algorithm``: "em", or "mcecm", which repeats the E-step between the M-steps of
+      (μ, γ, Σ) and of the mixing law (Meng & Rubin, Biometrika 80, 1993).
+    - ``acceleration``: "none", "anderson" or "squarem": extrapolates, where that does
+      not lower the likelihood; to the same maximum in several times fewer iterations.
     - ``max_iter``, ``tol``: stop after so many iterations, or when the parameter
       change falls to ``tol``: the largest over (μ, γ, L_Σ) of
       rms(new - old)/(1 + rms(old)), both in the data's units and with each column in
@@ -38,13 +44,22 @@ class BatchEMFitter(eqx.Module):
     - ``regularization``: "none", or the gauge kept after every M-step:
       "det_sigma_one" (det Σ = 1), "det_sigma_x" (det Σ as in the initial model),
       "a_eq_b".
+    - ``symmetric``: hold γ = 0.
+    - ``fix``: parameters to hold, by name: "mu" (shape ``(d,)``), and "p", the order
+      of a generalized hyperbolic model; 1 gives hyperbolic laws.
+    - ``alpha_min``: the least shape of a variance gamma model, or order of a
+      generalized hyperbolic one: a number, "density" (d/2 + 0.1, a bounded density)
+      or "inverse_moment" (d/2 + 1.1, finite E[1/Y | x] everywhere).
     - ``e_step_backend``: "jax", or "cpu" for :func:`scipy.special.kve`.
     - ``m_step_backend``, ``m_step_method``: "jax" or "cpu" (SciPy); "newton", "lbfgs"
       or "bfgs", for subordinators without a closed-form M-step.
+    - ``eta_update``: a rule by which every E-step updates the expectations, see
+      :class:`~normix.EtaUpdateRule`; None uses the E-step as it is.
     - ``track_ll``: keep the histories even when ``verbose`` is 0.
     - ``m_step_kwargs``: ``maxiter`` and ``tol`` of the subordinator's solver.
 
-    The log-likelihood never falls from one iteration to the next.
+    The log-likelihood never falls from one iteration to the next, but with an
+    ``eta_update``, which may have another aim.
 
     **Raises**: ``ValueError`` for an unknown option or a number out of range.
 
@@ -58,13 +73,18 @@ class BatchEMFitter(eqx.Module):
     """
 
     algorithm: str = eqx.field(static=True, default="em")
+    acceleration: str = eqx.field(static=True, default="none")
     max_iter: int = eqx.field(static=True, default=200)
     tol: float = eqx.field(static=True, default=1e-3)
     verbose: int = eqx.field(static=True, default=0)
     regularization: str = eqx.field(static=True, default="none")
+    symmetric: bool = eqx.field(static=True, default=False)
+    fix: dict[str, Any] | None = None
+    alpha_min: ArrayLike | str | None = None
     e_step_backend: str = eqx.field(static=True, default="jax")
     m_step_backend: str = eqx.field(static=True, default="jax")
     m_step_method: str = eqx.field(static=True, default="newton")
+    eta_update: EtaUpdateRule | None = None
     track_ll: bool = eqx.field(static=True, default=False)
     m_step_kwargs: dict[str, Any] | None = eqx.field(static=True, default=None)
 
@@ -72,35 +92,53 @@ class BatchEMFitter(eqx.Module):
         self,
         *,
         algorithm: str = "em",
+        acceleration: str = "none",
         max_iter: int = 200,
         tol: float = 1e-3,
         verbose: int = 0,
         regularization: str = "none",
+        symmetric: bool = False,
+        fix: dict[str, Any] | None = None,
+        alpha_min: ArrayLike | str | None = None,
         e_step_backend: str = "jax",
         m_step_backend: str = "jax",
         m_step_method: str = "newton",
+        eta_update: EtaUpdateRule | None = None,
         track_ll: bool = False,
         m_step_kwargs: dict[str, Any] | None = None,
     ):
         check_option("algorithm", algorithm, ALGORITHMS)
+        check_option("acceleration", acceleration, tuple(ACCELERATIONS))
         check_option("regularization", regularization, REGULARIZATIONS)
         check_option("e_step_backend", e_step_backend, BACKENDS)
         check_option("m_step_backend", m_step_backend, BACKENDS)
         check_option("m_step_method", m_step_method, METHODS)
+        if isinstance(alpha_min, str):
+            check_option("alpha_min", alpha_min, tuple(ALPHA_MIN))
         if verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
         if max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, got {max_iter}")
         if not tol >= 0:
             raise ValueError(f"tol must not be negative, got {tol}")
+        if eta_update is not None and (acceleration, algorithm) != ("none", "em"):
+            raise ValueError(
+                'eta_update needs algorithm="em" and acceleration="none", got '
+                f"{algorithm!r} and {acceleration!r}"
+            )
         self.algorithm = algorithm
+        self.acceleration = acceleration
         self.max_iter = max_iter
         self.tol = tol
         self.verbose = verbose
         self.regularization = regularization
+        self.symmetric = symmetric
+        self.fix = fix
+        self.alpha_min = alpha_min
         self.e_step_backend = e_step_backend
         self.m_step_backend = m_step_backend
         self.m_step_method = m_step_method
+        self.eta_update = eta_update
         self.track_ll = track_ll
         self.m_step_kwargs = m_step_kwargs
         self._solver()  # checks them
@@ -116,52 +154,121 @@ class BatchEMFitter(eqx.Module):
         # A closed-form M-step has no use for options: the same plan, compiled once.
         closed = model.joint.subordinator.closed_form
         solver = SolverOptions() if closed else self._solver()
-        return loop.Plan(self.max_iter, self.e_step_backend, solver)
+        return loop.Plan(
+            self.max_iter,
+            self.algorithm,
+            self.acceleration,
+            self.e_step_backend,
+            solver,
+        )
 
-    def fit(self, model: MarginalMixture, X: Float[ArrayLike, "n d"]) -> EMResult:
+    def _bounded(self, model: MarginalMixture) -> bool:
+        """Whether the constraints exclude a pole of the density."""
+        held = constraints_for(self, model)
+        least = held.alpha_min if held.p is None else held.p
+        if least is None or is_traced(least):
+            return False
+        return float(least) > 0.5 * model.d
+
+    def _gauge(self) -> Array:
+        kept = self.regularization
+        if kept == "none" and self.acceleration != "none":
+            kept = "a_eq_b"  # of all gauges, in which models are extrapolated
+        return jnp.asarray(REGULARIZATIONS.index(kept))
+
+    def fit(
+        self,
+        model: MarginalMixture,
+        X: ArrayLike,
+        *,
+        weights: Float[ArrayLike, " n"] | None = None,
+        n_starts: int = 1,
+        key: PRNGKeyArray | None = None,
+    ) -> EMResult:
         """Fit to the rows of ``X``, shape ``(n, d)``, starting from ``model``.
+
+        ``X`` has shape ``(n,)`` for a univariate model. ``weights``, shape ``(n,)``,
+        not negative, count the rows. With ``n_starts > 1`` the fit begins at ``model``
+        and at random models besides, drawn with ``key`` (a JAX random key; by default
+        one of seed 0); all run in one vectorised call, the best is returned and the
+        others are in its ``starts``.
 
         Works under ``jit`` and ``vmap``, where nothing is printed. Ctrl-C returns the
         last complete iteration.
 
-        **Raises**: ``ValueError`` for data of another width, fewer than ``d + 1``
-        rows, constant columns, NaN or infinite entries.
+        **Raises**: ``ValueError`` for data of another width, too few rows (``d + 1``
+        for a full dispersion), constant columns, NaN or infinite entries, weights that
+        do not fit, and constraints that the family does not have.
         """
         start = time.perf_counter()
-        X = as_data(X, columns=model.d)
-        check_full_rank(X)
+        rows = model._rows(X, model.d)
+        model.check_rows(rows)
+        w = None if weights is None else as_weights(weights, rows.shape[0])
+        if n_starts < 1:
+            raise ValueError(f"n_starts must be at least 1, got {n_starts}")
         plan = self._plan(model)
-        dtype = jnp.result_type(X, model.mu)
-        X = X.astype(dtype)
-        model = jax.tree.map(lambda leaf: leaf.astype(dtype), model)
+        dtype = jnp.result_type(rows, model.joint.mu)
+
+        def cast(tree):
+            return jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), tree)
+
+        rows, w, joint = rows.astype(dtype), cast(w), cast(model.joint)
+        held = cast(constraints_for(self, model))
         tol = jnp.asarray(self.tol, dtype)
-        gauge = jnp.asarray(REGULARIZATIONS.index(self.regularization))
-        if is_traced(model, X):
-            fitted, state = loop.solve(model, X, tol, gauge, plan)
-            return self._result(fitted, state, jnp.asarray(jnp.nan, dtype))
+        asked = (tol, self._gauge(), held, self.eta_update)
+        if n_starts > 1:
+            key = jax.random.key(0) if key is None else key
+            every = _starts(joint, rows, key, n_starts)
+            fitted, states = _solve_all(every, rows, w, *asked, plan)
+            if is_traced(fitted, states):
+                return self._best(model, fitted, states, jnp.asarray(jnp.nan, dtype))
+            jax.block_until_ready(fitted)
+            elapsed = time.perf_counter() - start
+            report = Report(self.verbose)
+            report.header(type(model).__name__, self)
+            result = self._best(model, fitted, states, elapsed, rows)
+            report.starts(result)
+            report.closing(result)
+            return result
+        if is_traced(joint, rows, w, held):
+            fitted, state = loop.solve(joint, rows, w, *asked, plan)
+            return self._result(model, fitted, state, jnp.asarray(jnp.nan, dtype))
 
         report = Report(self.verbose)
         report.header(type(model).__name__, self)
-        problem, state = loop.init_jit(model, X, tol, gauge, plan.max_iter)
-        state, interrupted = _drive(state, X, problem, plan, report)
+        problem, state = loop.init_jit(joint, rows, w, *asked, plan)
+        state, interrupted = _drive(state, rows, problem, plan, report)
         fitted = jax.block_until_ready(loop.finish_jit(state, problem))
         elapsed = time.perf_counter() - start
-        result = self._result(fitted, state, elapsed, interrupted)
+        result = self._result(model, fitted, state, elapsed, rows, interrupted)
         report.closing(result)
         return result
 
     def _result(
-        self, model, state: loop.State, elapsed, interrupted: bool = False
+        self,
+        like: MarginalMixture,
+        fitted,
+        state: loop.State,
+        elapsed,
+        rows: Array | None = None,
+        interrupted: bool = False,
     ) -> EMResult:
         kept = self.verbose >= 1 or self.track_ll
-        scalars = (state.n_iter, state.converged, state.log_likelihood, state.diverged)
+        ties, unbounded = None, state.unbounded
+        if rows is not None and np.ndim(state.share) == 0:
+            ties = _ties(rows)
+            unbounded = unbounded | (ties * state.share >= 0.5)
+        # An unbounded likelihood has no maximum to converge to.
+        converged = state.converged & ~unbounded
+        scalars = (state.n_iter, converged, state.log_likelihood, state.diverged)
+        scalars = (*scalars, unbounded)
         histories = (state.log_likelihoods, state.param_changes, state.criteria)
-        if not is_traced(*scalars):
+        if rows is not None and np.ndim(state.share) == 0:
             n = max(int(state.n_iter), 0)
             histories = tuple(history[:n] for history in histories)
-            scalars = n, *(leaf.item() for leaf in scalars[1:])
+            scalars = n, *(np.asarray(leaf).item() for leaf in scalars[1:])
         return EMResult(
-            model=model,
+            model=type(like)(fitted),
             log_likelihoods=histories[0] if kept else None,
             param_changes=histories[1] if kept else None,
             n_iter=scalars[0],
@@ -169,9 +276,51 @@ class BatchEMFitter(eqx.Module):
             elapsed_time=elapsed,
             log_likelihood=scalars[2],
             diverged=scalars[3],
+            unbounded=scalars[4],
             criteria=histories[2] if kept else None,
+            ties=ties,
+            bounded=self._bounded(like),
             interrupted=interrupted,
         )
+
+    def _best(
+        self, like, fitted, states: loop.State, elapsed, rows: Array | None = None
+    ) -> EMResult:
+        """The best of several fits, with all of them beside it."""
+        every = self._result(like, fitted, states, elapsed)
+        # At a pole there is no maximum, however high the likelihood.
+        score = jnp.where(every.unbounded, -jnp.inf, every.log_likelihood)
+        best = jnp.argmax(jnp.where(jnp.isnan(score), -jnp.inf, score))
+        fitted, states = jax.tree.map(lambda leaf: leaf[best], (fitted, states))
+        result = self._result(like, fitted, states, elapsed, rows)
+        return eqx.tree_at(lambda r: r.starts, result, every, is_leaf=_is_none)
+
+
+def _is_none(x) -> bool:
+    return x is None
+
+
+def _ties(rows: Array) -> int:
+    """How many rows are equal, at most."""
+    host = np.asarray(rows)
+    # Rows as numbers, by a direction that tells different rows apart.
+    direction = np.random.default_rng(0).normal(size=host.shape[1])
+    return int(np.unique(host @ direction, return_counts=True)[1].max())
+
+
+@eqx.filter_jit
+def _starts(joint, rows: Array, key: PRNGKeyArray, n_starts: int):
+    keys = jax.random.split(key, n_starts - 1)
+    others = jax.vmap(lambda k: random_joint(joint, rows, k))(keys)
+    return jax.tree.map(lambda x, y: jnp.concatenate([x[None], y]), joint, others)
+
+
+@eqx.filter_jit
+def _solve_all(every, rows, weights, tol, gauge, held, rule, plan):
+    def one(joint):
+        return loop.solve(joint, rows, weights, tol, gauge, held, rule, plan)
+
+    return jax.vmap(one)(every)
 
 
 def _drive(

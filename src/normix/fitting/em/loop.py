@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,15 +12,25 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from normix.exponential_family import SolverOptions
+from normix.fitting.em.acceleration import ACCELERATIONS, Accelerator
 from normix.fitting.em.regularization import gauge_scale
-from normix.mixtures.marginal import MarginalMixture
-from normix.mixtures.rows import sum_over_rows
+from normix.fitting.em.rules import EtaUpdateRule
+from normix.mixtures.constraints import Constraints
+from normix.mixtures.initial import tree_where
+from normix.mixtures.joint import JointNormalMixture, RowSums
+from normix.mixtures.statistics import MixtureStatistics
+
+# A fall of the mean log-likelihood by so many units in the last place of 1 + |it| is
+# rounding: the tables of the E-step are good to some tens of them.
+_ROUNDING = 256
 
 
 class Plan(NamedTuple):
     """What is fixed while a fit compiles; hashable."""
 
     max_iter: int
+    algorithm: str
+    acceleration: str
     e_step_backend: str
     m_step: SolverOptions
 
@@ -37,42 +47,48 @@ class Problem(NamedTuple):
     tol: Float[Array, ""]
     regularization: Int[Array, ""]
     log_det: Float[Array, ""]
+    weights: Float[Array, " n"] | None
+    constraints: Constraints
+    rule: EtaUpdateRule | None
 
 
 class State(NamedTuple):
-    """An accepted model, the M-step made from it, and how it got there.
+    """An accepted model, what is proposed to follow it, and how it got there.
 
-    Both models live in coordinates centred at the column means. A turn of the loop
-    evaluates the proposal by an E-step, accepts it, and makes the next: the E-step at
-    the last model, which gives its log-likelihood, is the same code as all others.
+    All models live in coordinates centred at the column means. A turn of the loop
+    evaluates the proposal by an E-step, which gives its log-likelihood and the EM step
+    from it, accepts or refuses it, and makes the next: the E-step at the last model is
+    the same code as all others.
     """
 
-    model: MarginalMixture
-    proposal: MarginalMixture
+    model: JointNormalMixture
+    proposal: JointNormalMixture
+    following: JointNormalMixture  # EM's step from the model, should that be refused
+    plain: Bool[Array, ""]  # whether the proposal is that step
     pending: Bool[Array, ""]  # the proposal has not been evaluated
     log_likelihood: Float[Array, ""]
-    n_iter: Int[Array, ""]  # M-steps accepted; -1 before the first E-step
+    n_iter: Int[Array, ""]  # proposals evaluated; -1 before the first E-step
     converged: Bool[Array, ""]
     diverged: Bool[Array, ""]
+    unbounded: Bool[Array, ""]
+    share: Float[Array, ""]
+    accelerator: Accelerator
+    eta: MixtureStatistics | None  # of the last step, in the data's own coordinates
+    rule_state: Any
     log_likelihoods: Float[Array, " max_iter"]
     param_changes: Float[Array, " max_iter"]
     criteria: Float[Array, " max_iter"]
 
 
-def _translate(model: MarginalMixture, shift: Float[Array, " d"]) -> MarginalMixture:
-    return eqx.tree_at(lambda m: m.joint, model, model.joint.translated(shift))
-
-
-def _e_step(model: MarginalMixture, X: Array, problem: Problem, backend: str):
-    # About the column means: raw second moments would cancel where the mean is large.
-    sums = sum_over_rows(
-        lambda rows: model.joint.row_sums(rows - problem.centre, backend), X
-    )
-    return jax.tree.map(lambda total: total / X.shape[0], sums)
-
-
 def init(
-    model: MarginalMixture, X: Array, tol: Array, regularization: Array, max_iter: int
+    model: JointNormalMixture,
+    X: Array,
+    weights: Array | None,
+    tol: Array,
+    regularization: Array,
+    constraints: Constraints,
+    rule: EtaUpdateRule | None,
+    plan: Plan,
 ) -> tuple[Problem, State]:
     """The problem, and the state before the first E-step."""
     centre = X.mean(axis=0)
@@ -80,18 +96,37 @@ def init(
     centre = jnp.where(jnp.isfinite(centre), centre, 0.0)
     spread = ((X - centre) ** 2).mean(axis=0)
     scale = jnp.where(spread > 0, jnp.sqrt(spread), 1.0)
-    log_det = model.log_det_sigma()
-    problem = Problem(centre, scale, tol, regularization, log_det)
-    model = _translate(model, -centre)
-    history = jnp.full(max_iter, jnp.nan, X.dtype)
+    problem = Problem(
+        centre,
+        scale,
+        tol,
+        regularization,
+        model.log_det_sigma(),
+        weights,
+        constraints.translated(-centre),
+        rule,
+    )
+    eta = None if rule is None else model.expectations()
+    model = _feasible(model.translated(-centre), problem.constraints)
+    size = model.coordinates().shape[0]
+    accelerator = ACCELERATIONS[plan.acceleration].begin(size, X.dtype)
+    history = jnp.full(plan.max_iter, jnp.nan, X.dtype)
+    no = jnp.array(False)
     state = State(
         model=model,
         proposal=model,
+        following=model,
+        plain=jnp.array(True),
         pending=jnp.array(True),
         log_likelihood=jnp.asarray(jnp.nan, X.dtype),
         n_iter=jnp.asarray(-1, jnp.result_type(int)),
-        converged=jnp.array(False),
-        diverged=jnp.array(False),
+        converged=no,
+        diverged=no,
+        unbounded=no,
+        share=jnp.zeros((), X.dtype),
+        accelerator=accelerator,
+        eta=eta,
+        rule_state=None if rule is None else rule.initial_state(),
         log_likelihoods=history,
         param_changes=history,
         criteria=history,
@@ -99,7 +134,17 @@ def init(
     return problem, state
 
 
-def change(old: MarginalMixture, new: MarginalMixture, problem: Problem):
+def _feasible(model: JointNormalMixture, constraints: Constraints):
+    """The model with the parameters that are held at their values."""
+    if constraints.mu is not None:
+        model = eqx.tree_at(lambda m: m.mu, model, constraints.mu)
+    if constraints.symmetric:
+        model = eqx.tree_at(lambda m: m.gamma, model, jnp.zeros_like(model.gamma))
+    law = model.subordinator.bounded(constraints.p, constraints.alpha_min)
+    return eqx.tree_at(lambda m: m.subordinator, model, law)
+
+
+def change(old: JointNormalMixture, new: JointNormalMixture, problem: Problem):
     """The parameter change, in the data's units and in standard deviations.
 
     The largest over (μ, γ, L_Σ) of rms(new - old)/(1 + rms(old)). The 1 stands for
@@ -113,10 +158,11 @@ def change(old: MarginalMixture, new: MarginalMixture, problem: Problem):
 
     def largest(shift, unit):
         ratios = []
-        pairs = zip(
-            old.em_convergence_params(), new.em_convergence_params(), strict=True
+        before_and_after = (
+            (model.mu, model.gamma, *model.dispersion.parameters())
+            for model in (old, new)
         )
-        for before, after in pairs:
+        for before, after in zip(*before_and_after, strict=True):
             by = unit.reshape(unit.shape + (1,) * (before.ndim - 1))
             offset = shift if before is old.mu else 0.0
             top, bottom = rms((after - before) / by), rms((before + offset) / by)
@@ -127,41 +173,135 @@ def change(old: MarginalMixture, new: MarginalMixture, problem: Problem):
     return raw, jnp.maximum(raw, largest(0.0, problem.scale))
 
 
+def _in_gauge(model: JointNormalMixture, problem: Problem) -> JointNormalMixture:
+    scale = gauge_scale(model, problem.regularization, problem.log_det)
+    return model.rescaled(scale)
+
+
+def _em_step(state: State, X: Array, problem: Problem, plan: Plan):
+    """EM's step from the proposal, and what was found on the way to it."""
+    model = state.proposal
+
+    def e_step(model) -> RowSums:
+        # About the column means: raw second moments would cancel where these are large.
+        return model.sums(X, plan.e_step_backend, problem.weights, shift=problem.centre)
+
+    def m_step(model, eta):
+        new = model.maximised_about(eta, plan.m_step, problem.constraints)
+        return _in_gauge(new, problem)
+
+    if plan.algorithm == "mcecm":
+        # The E-step is repeated between the two halves of the M-step.
+        def half(k, carry):
+            at, first = carry
+            sums = e_step(at)
+            new = at.maximised_about(sums.means(), plan.m_step, problem.constraints)
+            normal = eqx.tree_at(lambda m: m.subordinator, new, at.subordinator)
+            mixing = eqx.tree_at(lambda m: m.subordinator, at, new.subordinator)
+            at = tree_where(k == 0, _in_gauge(normal, problem), mixing)
+            return at, tree_where(k == 0, sums, first)
+
+        begin = model, jax.tree.map(jnp.zeros_like, jax.eval_shape(e_step, model))
+        new, sums = lax.fori_loop(0, 2, half, begin)
+        return sums, _in_gauge(new, problem), state.eta, state.rule_state
+
+    sums = e_step(model)
+    eta, memory = sums.means(), state.rule_state
+    if problem.rule is None or state.eta is None:
+        return sums, m_step(model, eta), None, None
+    # Rules speak of the data's own coordinates.
+    shift = model.mu + problem.centre
+    size = jnp.asarray(X.shape[0], X.dtype)
+    eta, memory = problem.rule(
+        state.eta, eta.translate(shift), state.n_iter + 2, size, memory
+    )
+    return sums, m_step(model, eta.translate(-shift)), eta, memory
+
+
+def _finite(*trees) -> Bool[Array, ""]:
+    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(trees)]).all()
+
+
 def step(state: State, X: Array, problem: Problem, plan: Plan) -> State:
-    """Evaluate the proposal; accept it if finite; make the next by an M-step."""
+    """Evaluate the proposal, accept or refuse it, and make the next."""
     model, k = state.proposal, state.n_iter
-    eta, log_likelihood = _e_step(model, X, problem, plan.e_step_backend)
-    leaves = jax.tree.leaves((model, eta, log_likelihood))
-    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
+    sums, following, eta, rule_state = _em_step(state, X, problem, plan)
+    log_likelihood = sums.log_likelihood / sums.weight
+    finite = _finite(model, sums, log_likelihood)
+
+    eps = jnp.finfo(X.dtype).eps
+    slack = _ROUNDING * eps * (1 + jnp.abs(state.log_likelihood))
+    rising = (k < 0) | (log_likelihood >= state.log_likelihood - slack)
+    if problem.rule is not None:
+        rising = jnp.array(True)  # a rule may have another aim
+    # At a pole of the density the likelihood has no maximum to be found.
+    at_pole, share = model.at_pole(sums)
+    accepted = finite & rising & ~at_pole
     raw, scaled = change(state.model, model, problem)
-    converged = (k >= 0) & (scaled <= problem.tol)
+    converged = accepted & (k >= 0) & (scaled <= problem.tol)
 
-    following = model.m_step(eta, **plan.m_step._asdict())
-    scale = gauge_scale(following, problem.regularization, problem.log_det)
-    joint = following.joint.rescaled(scale)
-    following = eqx.tree_at(lambda m: m.joint, following, joint)
-
+    # Onwards from an accepted proposal, by extrapolation if there is one.
+    unit = problem.scale
+    x, g = (m.in_units(1 / unit).coordinates() for m in (model, following))
+    vector, accelerator = state.accelerator.proposal(x, g)
+    leap = model.at(vector).in_units(unit)
+    extrapolated = _finite(vector, leap) & leap.admits(problem.constraints)
+    ahead = tree_where(extrapolated, _in_gauge(leap, problem), following)
     index = jnp.where(k >= 0, k, plan.max_iter)  # the initial model leaves no entry
-    new = State(
+
+    def noted(kept, changes):
+        histories = state.log_likelihoods, state.param_changes, state.criteria
+        entries = kept, *changes
+        return [
+            history.at[index].set(entry, mode="drop")
+            for history, entry in zip(histories, entries, strict=True)
+        ]
+
+    ll, changes, criteria = noted(log_likelihood, (raw, scaled))
+    onwards = State(
         model=model,
-        proposal=following,
+        proposal=ahead,
+        following=following,
+        plain=~extrapolated,
         pending=~converged & (k + 1 < plan.max_iter),
         log_likelihood=log_likelihood,
         n_iter=k + 1,
         converged=converged,
         diverged=state.diverged,
-        log_likelihoods=state.log_likelihoods.at[index].set(
-            log_likelihood, mode="drop"
-        ),
-        param_changes=state.param_changes.at[index].set(raw, mode="drop"),
-        criteria=state.criteria.at[index].set(scaled, mode="drop"),
+        unbounded=state.unbounded,
+        share=share,
+        accelerator=accelerator,
+        eta=eta,
+        rule_state=rule_state,
+        log_likelihoods=ll,
+        param_changes=changes,
+        criteria=criteria,
     )
-    old = state._replace(
+    # From a refused leap back to EM's own step; if that is refused, nothing is left.
+    # The turn counts, and finds the model where it was.
+    zero = jnp.zeros_like(raw)
+    ll, changes, criteria = noted(state.log_likelihood, (zero, zero))
+    back = state._replace(
+        proposal=state.following,
+        plain=jnp.array(True),
+        pending=(k + 1 < plan.max_iter),
+        n_iter=k + 1,
+        accelerator=state.accelerator.refused(),
+        log_likelihoods=ll,
+        param_changes=changes,
+        criteria=criteria,
+    )
+    # Where EM's own step is refused. That it falls at all means that the tables of
+    # the E-step, or an M-step far out, lack the digits; that it is at a pole, that the
+    # likelihood is unbounded.
+    ended = state._replace(
         pending=jnp.array(False),
-        diverged=jnp.array(True),
         n_iter=jnp.maximum(k, 0),
+        diverged=~at_pole,
+        unbounded=at_pole,
     )
-    return jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, old)
+    refused = tree_where(state.plain | at_pole, ended, back)
+    return tree_where(accepted, onwards, refused)
 
 
 def advance(
@@ -180,21 +320,30 @@ def advance(
     return lax.while_loop(unfinished, body, (state, n_steps))[0]
 
 
-def finish(state: State, problem: Problem) -> MarginalMixture:
+def finish(state: State, problem: Problem) -> JointNormalMixture:
     """The model in the data's own coordinates."""
-    return _translate(state.model, problem.centre)
-
-
-init_jit = jax.jit(init, static_argnames="max_iter")
-advance_jit = jax.jit(advance, static_argnames="plan")
-finish_jit = jax.jit(finish)
+    return state.model.translated(problem.centre)
 
 
 @partial(jax.jit, static_argnames="plan")
 def solve(
-    model: MarginalMixture, X: Array, tol: Array, regularization: Array, plan: Plan
-):
-    """A whole fit in one call, for use inside ``jit`` and ``vmap``."""
-    problem, state = init(model, X, tol, regularization, plan.max_iter)
+    model: JointNormalMixture,
+    X: Array,
+    weights: Array | None,
+    tol: Array,
+    regularization: Array,
+    constraints: Constraints,
+    rule: EtaUpdateRule | None,
+    plan: Plan,
+) -> tuple[JointNormalMixture, State]:
+    """A whole fit as one function of arrays."""
+    problem, state = init(
+        model, X, weights, tol, regularization, constraints, rule, plan
+    )
     state = advance(state, X, problem, jnp.asarray(plan.max_iter + 1), plan)
     return finish(state, problem), state
+
+
+init_jit = partial(jax.jit, static_argnames="plan")(init)
+advance_jit = partial(jax.jit, static_argnames="plan")(advance)
+finish_jit = jax.jit(finish)

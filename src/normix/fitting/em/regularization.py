@@ -5,13 +5,14 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from normix.mixtures.marginal import MarginalMixture
+from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.subordinator import gauge_a_eq_b
 
 REGULARIZATIONS = ("none", "det_sigma_one", "det_sigma_x", "a_eq_b")
 
 
 def gauge_scale(
-    model: MarginalMixture,
+    model: JointNormalMixture,
     regularization: Int[Array, ""],
     log_det: Float[Array, ""],
 ) -> Float[Array, ""]:
@@ -20,14 +21,13 @@ def gauge_scale(
     ``regularization`` indexes :data:`REGULARIZATIONS`: a number, so that one compiled
     fit serves all of them. ``log_det`` is the target of "det_sigma_x".
     """
-    _, a, b = model.joint.subordinator.gig_params()
     excess = model.log_det_sigma() / model.d
     log_s = jnp.stack(
         [
             jnp.zeros_like(excess),
             excess,
             excess - log_det / model.d,
-            0.5 * (jnp.log(a) - jnp.log(b)),
+            jnp.log(gauge_a_eq_b(model.subordinator)),
         ]
     )
     return jnp.exp(log_s[regularization])

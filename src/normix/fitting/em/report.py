@@ -29,7 +29,7 @@ class Report:
             return
         lines = {
             "Algorithm": fitter.algorithm.upper(),
-            "Loop": "compiled",
+            "Accelerate": fitter.acceleration,
             "E-step": fitter.e_step_backend,
             "M-step": f"{fitter.m_step_backend} / {fitter.m_step_method}",
             "Regularize": fitter.regularization,
@@ -49,10 +49,22 @@ class Report:
         change = float(state.criteria[k - 1])
         print(f"{k:>9}  {float(state.log_likelihood):>15.8f}  {change:>10.3e}")
 
+    def starts(self, result: EMResult) -> None:
+        """One row for each start of a fit with several."""
+        every = result.starts
+        if self.verbose < 1 or every is None:
+            return
+        print(f"{'start':>9}  {'mean log-lik':>15}  {'iterations':>10}")
+        rows = zip(every.log_likelihood, every.n_iter, strict=True)
+        for k, (log_likelihood, n_iter) in enumerate(rows):
+            print(f"{k:>9}  {float(log_likelihood):>15.8f}  {int(n_iter):>10}")
+
     def closing(self, result: EMResult) -> None:
         if self.verbose < 1:
             return
-        if result.interrupted:
+        if result.unbounded:
+            outcome = "Likelihood unbounded, ended after"
+        elif result.interrupted:
             outcome = "Interrupted after"
         elif result.diverged:
             outcome = "Diverged after"

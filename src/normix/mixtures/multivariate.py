@@ -1,0 +1,237 @@
+"""Marginal laws of vectors: what full and factor forms have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from normix._arrays import as_data, as_float, is_traced
+from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.initial import check_full_rank, initial_joint
+from normix.mixtures.marginal import MarginalMixture, log_prob_of_rows
+
+
+class VectorMixture(MarginalMixture):
+    """A mixture in d dimensions; arrays have an axis of length d."""
+
+    @classmethod
+    def _rows(cls, X, columns=None):
+        return as_data(X, columns=columns)
+
+    @staticmethod
+    def _view(x, axes=1):
+        return x
+
+    @abstractmethod
+    def _dispersion_parameters(self) -> dict[str, Array]:
+        """The dispersion, as ``from_classical`` takes it."""
+
+    @classmethod
+    @abstractmethod
+    def from_classical(cls, **parameters: ArrayLike) -> Self:
+        """From classical parameters."""
+
+    def replace(self, **parameters: ArrayLike) -> Self:
+        """The model with some of its classical parameters replaced.
+
+        **Raises**: ``ValueError`` for a name that is not one of them, and as
+        ``from_classical`` does.
+        """
+        kept = {"mu": self.mu, "gamma": self.gamma}
+        kept |= self._dispersion_parameters() | self._mixing_parameters()
+        return self.from_classical(**(kept | parameters))
+
+    def log_prob(self, x: Float[ArrayLike, " d"]) -> Float[Array, ""]:
+        r"""The log-density at one ``x`` of shape ``(d,)``; batch with ``jax.vmap``.
+
+        Differentiable in ``x`` and in every parameter; infinite at a pole. With
+        :math:`q = (x-\mu)^\top\Sigma^{-1}(x-\mu)` and
+        :math:`g = \gamma^\top\Sigma^{-1}\gamma`, it is
+        :math:`-\frac d2\log 2\pi - \frac12\log|\Sigma| + \gamma^\top\Sigma^{-1}(x-\mu)
+        + \psi(p - \frac d2, a + g, b + q) - \psi(p, a, b)`, ψ the log-partition of the
+        GIG law.
+
+        **Raises**: ``ValueError`` for another shape.
+        """
+        x = as_float(x)
+        if x.shape != (self.d,):
+            raise ValueError(
+                f"x must have shape ({self.d},), got {x.shape}; for many observations "
+                "use jax.vmap(model.log_prob)"
+            )
+        return log_prob_of_rows(self.joint, x[None, :])[0]
+
+    def pdf(self, x: Float[ArrayLike, " d"]) -> Float[Array, ""]:
+        """The density at one ``x`` of shape ``(d,)``."""
+        return jnp.exp(self.log_prob(x))
+
+    # -- laws of parts and images ----------------------------------------------------
+
+    def _indices(self, indices: Sequence[int] | Array) -> tuple[Array, Array]:
+        """Some components and all others."""
+        chosen = np.atleast_1d(np.asarray(indices))
+        if chosen.ndim != 1 or not np.issubdtype(chosen.dtype, np.integer):
+            raise ValueError(f"indices must be a list of integers, got {indices}")
+        if np.any((chosen < -self.d) | (chosen >= self.d)):
+            raise ValueError(
+                f"indices must lie within 0 to {self.d - 1}, got {indices}"
+            )
+        chosen = chosen % self.d
+        if chosen.size == 0 or len(set(chosen.tolist())) < chosen.size:
+            raise ValueError(f"indices must be some, each once, got {indices}")
+        return jnp.asarray(chosen), jnp.asarray(np.delete(np.arange(self.d), chosen))
+
+    def marginal(self, indices: Sequence[int] | Array) -> Self:
+        """The law of the components ``indices``, in their order; of the same family.
+
+        **Raises**: ``ValueError`` for indices that are out of range or repeated.
+        """
+        chosen, _ = self._indices(indices)
+        joint = self.joint
+        return type(self)(
+            type(joint)(
+                joint.mu[chosen],
+                joint.gamma[chosen],
+                joint.dispersion.selected(chosen),
+                joint.subordinator,
+            )
+        )
+
+    def conditional(
+        self, indices: Sequence[int] | Array, x: Float[ArrayLike, " k"]
+    ) -> MarginalMixture:
+        r"""The law of the other components given that ``X[indices] = x``.
+
+        It is generalized hyperbolic, in the same form: the normal law given Y is
+        conditioned as usual, and Y given k components is
+        :math:`\mathrm{GIG}(p - k/2, a + \gamma_k^\top\Sigma_{kk}^{-1}\gamma_k,
+        b + (x-\mu_k)^\top\Sigma_{kk}^{-1}(x-\mu_k))` (McNeil, Frey & Embrechts,
+        Quantitative Risk Management, 2015, §6.2).
+
+        **Raises**: ``ValueError`` for indices that are out of range, repeated or all,
+        and for an ``x`` that does not fit.
+        """
+        from normix.distributions.generalized_inverse_gaussian import GIG
+        from normix.mixtures.generalized_hyperbolic import JointGeneralizedHyperbolic
+
+        given, rest = self._indices(indices)
+        if rest.size == 0:
+            raise ValueError("indices must leave a component that is not given")
+        x = jnp.atleast_1d(as_float(x))
+        if x.shape != given.shape:
+            raise ValueError(
+                f"x must have shape {given.shape} as indices, got {x.shape}"
+            )
+        joint = self.joint
+        slope, known, left = joint.dispersion.conditional(given, rest)
+        residual, skew_known = x - joint.mu[given], joint.gamma[given]
+        quadratic, _, skew = known.inner_products(residual[None, :], skew_known)
+        p, a, b = joint.subordinator.gig_params()
+        return self._sibling(
+            JointGeneralizedHyperbolic(
+                joint.mu[rest] + slope @ residual,
+                joint.gamma[rest] - slope @ skew_known,
+                left,
+                GIG(p=p - 0.5 * given.size, a=a + skew, b=b + quadratic[0]),
+            )
+        )
+
+    def affine(
+        self, A: Float[ArrayLike, "m d"], b: Float[ArrayLike, " m"] | None = None
+    ) -> MarginalMixture:
+        """The law of ``A X + b``, with a full dispersion; of the same family.
+
+        **Raises**: ``ValueError`` for shapes that do not fit and for an ``A`` whose
+        rows are linearly dependent.
+        """
+        A = as_float(A)
+        if A.ndim != 2 or A.shape[1] != self.d:
+            raise ValueError(f"A must have shape (m, {self.d}), got {A.shape}")
+        shift = jnp.zeros(A.shape[0], A.dtype) if b is None else as_float(b)
+        if shift.shape != A.shape[:1]:
+            raise ValueError(f"b must have shape {A.shape[:1]}, got {shift.shape}")
+        if not is_traced(A) and np.linalg.matrix_rank(np.asarray(A)) < A.shape[0]:
+            raise ValueError(
+                f"A must have linearly independent rows, got shape {A.shape} of rank "
+                f"{np.linalg.matrix_rank(np.asarray(A))}"
+            )
+        joint = self.joint
+        dispersion = CholeskyDispersion.from_matrix(A @ joint.sigma() @ A.T)
+        image = type(joint)(
+            A @ joint.mu + shift, A @ joint.gamma, dispersion, joint.subordinator
+        )
+        return self._sibling(image, "full")
+
+    def project(self, w: Float[ArrayLike, " d"]) -> MarginalMixture:
+        """The univariate law of ``wᵀX``, of the same family.
+
+        **Raises**: ``ValueError`` for another shape or a ``w`` that is 0.
+        """
+        w = as_float(w)
+        if w.shape != (self.d,):
+            raise ValueError(f"w must have shape ({self.d},), got {w.shape}")
+        image = self.affine(w[None, :])
+        return self._sibling(image.joint, "univariate")
+
+
+class NormalMixture(VectorMixture):
+    """A mixture with a full dispersion, held by its Cholesky factor."""
+
+    _dispersion_class: ClassVar[type[CholeskyDispersion]] = CholeskyDispersion
+    _form: ClassVar[str] = "full"
+
+    @classmethod
+    def from_classical(
+        cls,
+        *,
+        mu: Float[ArrayLike, " d"],
+        gamma: Float[ArrayLike, " d"],
+        sigma: Float[ArrayLike, "d d"],
+        **mixing: Float[ArrayLike, ""],
+    ) -> Self:
+        """From μ and γ ``(d,)``, the dispersion Σ ``(d, d)`` and those of Y.
+
+        ``mixing``: the mixing variable's parameters, by the names that the class
+        gives.
+
+        **Raises**: ``ValueError`` for shapes that do not fit, a dispersion that is
+        not positive definite, or a parameter of Y that is missing or out of range.
+        """
+        return cls(
+            cls._joint_class.from_classical(mu=mu, gamma=gamma, sigma=sigma, **mixing)
+        )
+
+    def _dispersion_parameters(self):
+        return {"sigma": self.sigma()}
+
+    @property
+    def L_Sigma(self) -> Float[Array, "d d"]:
+        """The lower Cholesky factor of Σ, shape ``(d, d)``."""
+        dispersion = self.joint.dispersion
+        assert isinstance(dispersion, CholeskyDispersion)
+        return dispersion.L
+
+    @classmethod
+    def check_rows(cls, X):
+        check_full_rank(X)
+
+    @classmethod
+    def default_init(cls, X: Float[ArrayLike, "n d"]) -> Self:
+        """A start for EM with the mean and covariance of ``X``, shape ``(n, d)``.
+
+        Skewness and the weight of the tails come from a few EM steps on at most some
+        thousand rows, begun at the best of a ladder of symmetric models; for the
+        generalized hyperbolic family, at the best of several orders p. Where the
+        fitted law has no variance, it is kept without matching that of ``X``.
+
+        **Raises**: ``ValueError`` for fewer than ``d + 1`` rows, constant columns,
+        NaN or infinite entries.
+        """
+        X = as_data(X)
+        check_full_rank(X)
+        return cls(initial_joint(cls._joint_class, X))
