@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Self
+from typing import NamedTuple, Self
 
 import equinox as eqx
 import jax
@@ -17,6 +17,24 @@ from normix.mixtures.statistics import (
     NormalMixtureEta,
     PosteriorMeans,
 )
+
+
+class InnerProducts(NamedTuple):
+    """``rᵀΣ⁻¹r`` and ``rᵀΣ⁻¹γ`` of every row ``r``, and ``γᵀΣ⁻¹γ``.
+
+    ``across`` is the part of the first that is orthogonal to γ, computed without the
+    cancellation of ``quadratic - cross²/skew``.
+    """
+
+    quadratic: Float[Array, " n"]
+    cross: Float[Array, " n"]
+    skew: Float[Array, ""]
+    across: Float[Array, " n"]
+
+
+def slope_along(cross: Array, skew: Array) -> Array:
+    """The multiple of γ nearest to each row; 0 where γ is."""
+    return cross / jnp.where(skew > 0, skew, 1.0)
 
 
 class Dispersion(eqx.Module):
@@ -45,8 +63,8 @@ class Dispersion(eqx.Module):
     @abstractmethod
     def inner_products(
         self, residuals: Float[Array, "n d"], gamma: Float[Array, " d"]
-    ) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, ""]]:
-        """``rᵀΣ⁻¹r`` and ``rᵀΣ⁻¹γ`` of every row ``r``, and ``γᵀΣ⁻¹γ``."""
+    ) -> InnerProducts:
+        """The inner products of every row and γ in the metric of ``Σ⁻¹``."""
 
     @abstractmethod
     def scaled(self, s: Float[Array, ""]) -> Self:
@@ -135,7 +153,10 @@ class CholeskyDispersion(Dispersion):
         whitener = solve_triangular(self.L, eye, lower=True)
         white = whitener @ residuals.T
         skew = whitener @ gamma
-        return (white * white).sum(axis=0), skew @ white, skew @ skew
+        cross, size = skew @ white, skew @ skew
+        across = white - skew[:, None] * slope_along(cross, size)
+        quadratic = (white * white).sum(axis=0)
+        return InnerProducts(quadratic, cross, size, (across * across).sum(axis=0))
 
     def scaled(self, s):
         return type(self)(jnp.sqrt(s) * self.L)

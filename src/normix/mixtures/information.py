@@ -47,7 +47,7 @@ def _displacement(p: JointNormalMixture, q: JointNormalMixture, root):
     """The inner products of the differences of μ and γ in the metric of ``root``."""
     between = CholeskyDispersion(root)
     gap, skew_gap = p.mu - q.mu, p.gamma - q.gamma
-    squares, cross, skew = between.inner_products(gap[None, :], skew_gap)
+    squares, cross, skew, _ = between.inner_products(gap[None, :], skew_gap)
     return squares[0], cross[0], skew
 
 

@@ -65,7 +65,7 @@ def initial_joint(
     # Back to the sample's covariance, E[Y] Σ + Var[Y] γγᵀ.
     mean, relative = step.subordinator.mean_and_spread()
     gamma = step.gamma * mean
-    claimed = relative * dispersion.inner_products(gamma[None, :], gamma)[2]
+    claimed = relative * dispersion.inner_products(gamma[None, :], gamma).skew
     share = jnp.minimum(1.0, _SKEW_SHARE / jnp.where(claimed > 0, claimed, 1.0))
     gamma = gamma * jnp.sqrt(share)
     sigma = cov - relative * jnp.outer(gamma, gamma)

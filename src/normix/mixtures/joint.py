@@ -14,7 +14,12 @@ from normix.exponential_family import BACKENDS, ExponentialFamily, SolverOptions
 from normix.mixtures import information
 from normix.mixtures.classical import check_vectors, from_parts, full_dispersion
 from normix.mixtures.constraints import Constraints
-from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
+from normix.mixtures.dispersion import (
+    CholeskyDispersion,
+    Dispersion,
+    InnerProducts,
+    slope_along,
+)
 from normix.mixtures.rows import CHUNK, sum_over_rows
 from normix.mixtures.statistics import (
     MixtureStatistics,
@@ -53,11 +58,16 @@ class RowSums(NamedTuple):
     weight: Float[Array, ""]
     nearest: Float[Array, ""]
     """The least ``b + (x-μ)ᵀΣ⁻¹(x-μ)`` of a row."""
+    nearest_row: Float[Array, " d"]
 
     def merge(self, other: "RowSums") -> "RowSums":
         """The same of both sets of rows together."""
         total = jax.tree.map(jnp.add, self, other)
-        return total._replace(nearest=jnp.minimum(self.nearest, other.nearest))
+        closer = self.nearest <= other.nearest
+        return total._replace(
+            nearest=jnp.where(closer, self.nearest, other.nearest),
+            nearest_row=jnp.where(closer, self.nearest_row, other.nearest_row),
+        )
 
     def means(self) -> MixtureStatistics:
         """The expectations, averaged over the rows' weight."""
@@ -231,30 +241,37 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     def log_prob_marginal(self, X: Float[Array, "n d"]) -> Float[Array, " n"]:
         """The log-density of every row under the law of X alone; differentiable."""
-        quadratic, cross, skew = self._inner_products(X - self.mu)
+        products = self._inner_products(X - self.mu)
         p, a, b = self.subordinator.gig_params()
-        posterior = p - 0.5 * self.d, a + skew, b + quadratic
+        posterior = p - 0.5 * self.d, a + products.skew, b + products.quadratic
         both = jnp.broadcast_arrays(*posterior)
         both = [jnp.append(x, y) for x, y in zip(both, (p, a, b), strict=True)]
         psi = gig_log_partition_smooth(*both)  # posteriors and prior: one kernel
-        return self._log_density(psi[:-1] - psi[-1], quadratic, cross, skew, 1.0)
+        return self._log_density(psi[:-1] - psi[-1], products, 1.0)
 
-    def _log_density(self, psi, quadratic, cross, skew, offset: float):
+    def _log_density(self, psi, products: InnerProducts, offset: float):
         """From ``psi + sqrt(offset + ab)``, posterior less prior."""
         _, a, b = self.subordinator.gig_params()
-        # The difference of these roots, whose terms may be large and close.
+        quadratic, cross, skew, across = products
+        # What is left, cross less the difference of these roots.
+        prior = jnp.sqrt(offset + a * b)
+        roots = prior + jnp.sqrt(offset + (a + skew) * (b + quadratic))
         product = a * quadratic + b * skew + quadratic * skew
-        root = jnp.sqrt(offset + a * b) + jnp.sqrt(
-            offset + (a + skew) * (b + quadratic)
+        exponent = cross - product / jnp.where(roots > 0, roots, 1.0)
+        # Where Σ is small against γ the two are large and close. With the row's part
+        # along γ, t γ, and the one across it, the difference is a quotient of terms
+        # of one sign, but for the offset.
+        t = slope_along(cross, skew)
+        rest = a * t**2 + b
+        steep = cross > 10
+        middle = jnp.where(steep, rest + 2 * t * prior, 1.0)
+        gap = skew * ((a * t**2 - b) ** 2 - 4 * offset * t**2) / middle
+        gap = gap + (a + skew) * across
+        exponent = jnp.where(
+            steep, -gap / jnp.where(steep, roots + cross, 1.0), exponent
         )
-        root = jnp.where(root > 0, root, 1.0)  # as the product is 0
-        return (
-            -0.5 * self.d * _LOG_2PI
-            - 0.5 * self.dispersion.log_det()
-            + cross
-            + psi
-            - product / root
-        )
+        constant = -0.5 * self.d * _LOG_2PI - 0.5 * self.dispersion.log_det()
+        return constant + exponent + psi
 
     def conditional_expectations(
         self, x: Float[ArrayLike, "*n d"], backend: str = "jax"
@@ -282,15 +299,17 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         weight ``E[1/Y]`` is enormous, and only its distance to μ must be, too.
         """
         residuals = X - self.mu
-        quadratic, cross, skew = self._inner_products(residuals)
+        products = self._inner_products(residuals)
         p, a, b = self.subordinator.gig_params()
-        # A distance of less than eps standard deviations is rounding of x or μ.
-        eps = jnp.finfo(X.dtype).eps
-        quadratic = jnp.maximum(quadratic, eps * eps * typical_value(p, a, b))
-        posterior = p - 0.5 * self.d, a + skew, b + quadratic
+        # A row that is μ itself may have an infinite weight E[1/Y]. It enters as a
+        # limit: so near that no density with a peak tells the difference, and with a
+        # weight that is finite.
+        least = jnp.finfo(X.dtype).tiny ** 0.75 * typical_value(p, a, b)
+        products = products._replace(quadratic=jnp.maximum(products.quadratic, least))
+        posterior = p - 0.5 * self.d, a + products.skew, b + products.quadratic
         psi, *moments = _KERNELS[backend](posterior, (p, a, b))
         means = PosteriorMeans(*moments, weights=weights)
-        log_density = self._log_density(psi, quadratic, cross, skew, 0.0)
+        log_density = self._log_density(psi, products, 0.0)
         zero = jnp.zeros_like(self.mu)
         count = jnp.asarray(X.shape[0], X.dtype)
         return RowSums(
@@ -298,6 +317,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
             log_likelihood=means.total(log_density),
             weight=count if weights is None else weights.sum(),
             nearest=posterior[2].min(),
+            nearest_row=X[jnp.argmin(posterior[2])],
         )
 
     def sums(
@@ -321,39 +341,53 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
         Where the posterior order ``p - d/2`` is negative, the density grows without
         bound at μ as ``b`` goes to 0, and with it the row's weight ``E[1/Y]``, which
-        is at most ``2 |p - d/2|`` over its ``b + (x-μ)ᵀΣ⁻¹(x-μ)``, and nearly that at
+        is at least ``2 |p - d/2|`` over its ``b + (x-μ)ᵀΣ⁻¹(x-μ)``, and nearly that at
         a pole.
         """
-        p, a, b = self.subordinator.gig_params()
+        p, _, _ = self.subordinator.gig_params()
         excess = jnp.maximum(0.5 * self.d - p, 0.0)
-        eps = jnp.finfo(self.mu.dtype).eps
-        # A hundred times the distance that counts as rounding.
-        least = 1e4 * eps**2 * typical_value(p, a, b)
-        extreme = (excess > 0) & (sums.nearest <= least)
-        return extreme, 2 * excess / (sums.nearest * sums.eta.E_inv_Y)
+        share = 2 * excess / (sums.nearest * sums.eta.E_inv_Y)
+        return (excess > 0) & self.on_row(sums), share
 
-    def admits(self, constraints: Constraints) -> Bool[Array, ""]:
-        """Whether the least shape is respected; extrapolation keeps the others."""
-        if constraints.alpha_min is None:
-            return jnp.array(True)
-        return self.subordinator.gig_params()[0] >= constraints.alpha_min
+    def on_row(self, sums: RowSums) -> Bool[Array, ""]:
+        """Whether μ is a row, to rounding, and the density has a peak there.
+
+        A hundred units in the last place of a standard deviation, and no ``b`` to
+        speak of.
+        """
+        eps = jnp.finfo(self.mu.dtype).eps
+        scale = typical_value(*self.subordinator.gig_params())
+        return sums.nearest <= 1e4 * eps**2 * scale
 
     def maximised_about(
         self,
         eta: MixtureStatistics,
         options: SolverOptions,
         constraints: Constraints,
+        sums: RowSums | None = None,
     ) -> Self:
-        """The M-step from statistics of ``X - μ``, μ that of this law."""
+        """The M-step from statistics of ``X - μ``, μ that of this law.
+
+        With the ``sums`` that they are the means of, a μ that has come to a row at a
+        cusp of the density, to rounding, is moved onto it and stays there: the row's
+        weight holds it, but leaves no digits to tell by how little it would move.
+        """
         held = constraints.translated(-self.mu)
-        new = self.maximised(type(self.dispersion), eta, options, held)
-        return new.translated(self.mu)
+        form = type(self.dispersion)
+        new = self.maximised(form, eta, options, held)
+        if sums is None or constraints.mu is not None:
+            return new.translated(self.mu)
+        stay = self.on_row(sums)
+        row = sums.nearest_row
+        pinned = Constraints(constraints.symmetric, mu=row - self.mu)
+        _, gamma, dispersion = form.maximised(eta, pinned)
+        on_it = type(self)(row, gamma, dispersion, new.subordinator)
+        free = new.translated(self.mu)
+        return jax.tree.map(lambda x, y: jnp.where(stay, x, y), on_it, free)
 
     def within(self, family: type[Joint]) -> Joint:
         """The member of another family nearest in KL, or the same law in a larger."""
-        p, a, b = self.subordinator.gig_params()
-        subordinator = family._subordinator_class.closest_to_gig(p, a, b)
-        return family(self.mu, self.gamma, self.dispersion, subordinator)
+        return _within(self, family)
 
     def expectations(self) -> MixtureStatistics:
         """The model's own expectation parameters."""
@@ -406,6 +440,13 @@ def times(x: Array, moment: Array) -> Array:
     return jnp.where(x == 0, 0.0, x * moment)
 
 
+@partial(jax.jit, static_argnums=1)
+def _within(joint: JointNormalMixture, family: type[Joint]) -> Joint:
+    p, a, b = joint.subordinator.gig_params()
+    subordinator = family._subordinator_class.closest_to_gig(p, a, b)
+    return family(joint.mu, joint.gamma, joint.dispersion, subordinator)
+
+
 @jax.jit
 def _expectations(joint: JointNormalMixture) -> MixtureStatistics:
     means = PosteriorMeans(*gig_means(*joint.subordinator.gig_params()))
@@ -414,9 +455,10 @@ def _expectations(joint: JointNormalMixture) -> MixtureStatistics:
 
 @partial(jax.jit, static_argnames="backend")
 def _posterior_means(joint: JointNormalMixture, X: Array, backend: str):
-    quadratic, _, skew = joint._inner_products(X - joint.mu)
+    products = joint._inner_products(X - joint.mu)
     p, a, b = joint.subordinator.gig_params()
-    return gig_means(p - 0.5 * joint.d, a + skew, b + quadratic, backend=backend)
+    posterior = p - 0.5 * joint.d, a + products.skew, b + products.quadratic
+    return gig_means(*posterior, backend=backend)
 
 
 def _pair(observation) -> tuple[Array, Array]:

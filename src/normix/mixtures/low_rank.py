@@ -10,7 +10,7 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
 from normix.mixtures.constraints import Constraints
-from normix.mixtures.dispersion import Dispersion
+from normix.mixtures.dispersion import Dispersion, InnerProducts, slope_along
 from normix.mixtures.statistics import FactorMixtureStats, MixtureStatistics
 
 
@@ -60,9 +60,15 @@ class FactorDispersion(Dispersion):
         both = jnp.concatenate([residuals, gamma[None, :]])
         factors = both @ self._regression().T
         rest = both - factors @ self.F.T
-        quadratic = (factors**2).sum(axis=1) + (rest**2) @ inverse
+
+        def squares(factors, rest):
+            return (factors**2).sum(axis=1) + (rest**2) @ inverse
+
+        quadratic = squares(factors, rest)
         cross = factors[:-1] @ factors[-1] + rest[:-1] @ (inverse * rest[-1])
-        return quadratic[:-1], cross, quadratic[-1]
+        t = slope_along(cross, quadratic[-1])[:, None]
+        across = squares(factors[:-1] - t * factors[-1], rest[:-1] - t * rest[-1])
+        return InnerProducts(quadratic[:-1], cross, quadratic[-1], across)
 
     def scaled(self, s):
         return type(self)(jnp.sqrt(s) * self.F, s * self.D)

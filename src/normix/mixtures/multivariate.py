@@ -130,7 +130,7 @@ class VectorMixture(MarginalMixture):
         joint = self.joint
         slope, known, left = joint.dispersion.conditional(given, rest)
         residual, skew_known = x - joint.mu[given], joint.gamma[given]
-        quadratic, _, skew = known.inner_products(residual[None, :], skew_known)
+        quadratic, _, skew, _ = known.inner_products(residual[None, :], skew_known)
         p, a, b = joint.subordinator.gig_params()
         return self._sibling(
             JointGeneralizedHyperbolic(

@@ -186,16 +186,15 @@ def _em_step(state: State, X: Array, problem: Problem, plan: Plan):
         # About the column means: raw second moments would cancel where these are large.
         return model.sums(X, plan.e_step_backend, problem.weights, shift=problem.centre)
 
-    def m_step(model, eta):
-        new = model.maximised_about(eta, plan.m_step, problem.constraints)
-        return _in_gauge(new, problem)
+    def m_step(model, eta, sums=None):
+        return model.maximised_about(eta, plan.m_step, problem.constraints, sums)
 
     if plan.algorithm == "mcecm":
         # The E-step is repeated between the two halves of the M-step.
         def half(k, carry):
             at, first = carry
             sums = e_step(at)
-            new = at.maximised_about(sums.means(), plan.m_step, problem.constraints)
+            new = m_step(at, sums.means(), sums)
             normal = eqx.tree_at(lambda m: m.subordinator, new, at.subordinator)
             mixing = eqx.tree_at(lambda m: m.subordinator, at, new.subordinator)
             at = tree_where(k == 0, _in_gauge(normal, problem), mixing)
@@ -208,14 +207,16 @@ def _em_step(state: State, X: Array, problem: Problem, plan: Plan):
     sums = e_step(model)
     eta, memory = sums.means(), state.rule_state
     if problem.rule is None or state.eta is None:
-        return sums, m_step(model, eta), None, None
+        following = m_step(model, eta, sums)
+        return sums, _in_gauge(following, problem), None, None
     # Rules speak of the data's own coordinates.
     shift = model.mu + problem.centre
     size = jnp.asarray(X.shape[0], X.dtype)
     eta, memory = problem.rule(
         state.eta, eta.translate(shift), state.n_iter + 2, size, memory
     )
-    return sums, m_step(model, eta.translate(-shift)), eta, memory
+    following = m_step(model, eta.translate(-shift))
+    return sums, _in_gauge(following, problem), eta, memory
 
 
 def _finite(*trees) -> Bool[Array, ""]:
@@ -238,6 +239,10 @@ def step(state: State, X: Array, problem: Problem, plan: Plan) -> State:
     at_pole, share = model.at_pole(sums)
     accepted = finite & rising & ~at_pole
     raw, scaled = change(state.model, model, problem)
+    # The law of Y may go on when all else has come to rest. A gain of δ²/2 is a step
+    # of δ standard errors of one observation, in whatever parameters.
+    gain = jnp.maximum(log_likelihood - state.log_likelihood - slack, 0.0)
+    scaled = jnp.maximum(scaled, jnp.sqrt(2 * gain))
     converged = accepted & (k >= 0) & (scaled <= problem.tol)
 
     # Onwards from an accepted proposal, by extrapolation if there is one.
@@ -245,7 +250,9 @@ def step(state: State, X: Array, problem: Problem, plan: Plan) -> State:
     x, g = (m.in_units(1 / unit).coordinates() for m in (model, following))
     vector, accelerator = state.accelerator.proposal(x, g)
     leap = model.at(vector).in_units(unit)
-    extrapolated = _finite(vector, leap) & leap.admits(problem.constraints)
+    if problem.constraints.alpha_min is not None:
+        leap = _feasible(leap, problem.constraints)
+    extrapolated = _finite(vector, leap)
     ahead = tree_where(extrapolated, _in_gauge(leap, problem), following)
     index = jnp.where(k >= 0, k, plan.max_iter)  # the initial model leaves no entry
 
@@ -297,6 +304,7 @@ def step(state: State, X: Array, problem: Problem, plan: Plan) -> State:
     ended = state._replace(
         pending=jnp.array(False),
         n_iter=jnp.maximum(k, 0),
+        log_likelihood=jnp.where(k < 0, log_likelihood, state.log_likelihood),
         diverged=~at_pole,
         unbounded=at_pole,
     )

@@ -8,8 +8,6 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from normix.mixtures.marginal import MarginalMixture
-
 
 class EMResult(eqx.Module):
     """The outcome of an EM fit: a frozen record and a pytree.
@@ -26,13 +24,14 @@ class EMResult(eqx.Module):
       the log-likelihood.
     - ``unbounded``: whether the likelihood grows without bound around ``model``, whose
       location has been drawn onto one or several equal observations.
-    - ``ties``: the size of the largest group of equal observations; None inside
-      ``jit``. Where it is more than 1, the likelihood of a variance gamma or
-      generalized hyperbolic model that ``alpha_min`` does not bound is unbounded, and
-      what a fit converges to is a local maximum.
+    - ``ties``: the size of the largest group of equal observations, or, of an
+      ``unbounded`` fit, of the group that the location is on; None inside ``jit``.
+      Where it is more than 1, the likelihood of a variance gamma or generalized
+      hyperbolic model that ``alpha_min`` does not bound is unbounded, and what a fit
+      converges to is a local maximum.
     - ``criteria``: what was compared with ``tol`` in each iteration: the larger of the
-      parameter change and the same with every column in units of its standard
-      deviation; None as the other histories.
+      parameter change, the same with every column in units of its standard
+      deviation, and √(2 gain) of the log-likelihood; None as the histories.
     - ``starts``: of a fit with several starts the results of all, each field with an
       axis of starts in front; else None.
     - ``bounded``: whether ``alpha_min`` kept the likelihood bounded, or a fixed order.
@@ -42,7 +41,7 @@ class EMResult(eqx.Module):
     ``max_iter`` entries, NaN after the last iteration.
     """
 
-    model: MarginalMixture
+    model: Any  # a MarginalMixture, of the class that was fitted
     log_likelihoods: Float[Array, " n_iter"] | None
     param_changes: Float[Array, " n_iter"] | None
     n_iter: Any
