@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ from scipy.special import kve
 from benchmarks.timing import Row, race
 from normix import BatchEMFitter, NormalInverseGaussian
 from normix.fitting.em import loop
+from normix.fitting.em.options import constraints_for
 
 PROBLEMS = ((5_000, 3), (100_000, 10))
 
@@ -124,28 +126,39 @@ def run() -> list[Row]:
     return rows
 
 
+def one_iteration(n: int, d: int, *, steps: int = 10, rounds: int = 5) -> Row:
+    """One iteration, of several in one call."""
+    X = data(n, d)
+    on_device = jnp.asarray(X)
+    start = NormalInverseGaussian.default_init(on_device)
+    fitter = BatchEMFitter(max_iter=500)
+    plan, held = fitter._plan(start), constraints_for(fitter, start)
+    tol, gauge = jnp.asarray(0.0), jnp.asarray(0)
+    problem, state = loop.init_jit(
+        start.joint, on_device, None, tol, gauge, held, None, plan
+    )
+    state = loop.advance_jit(state, on_device, problem, jnp.asarray(1), plan)
+    all_steps = race(
+        f"EM iteration, n = {n:,}, d = {d}",
+        lambda: loop.advance_jit(state, on_device, problem, jnp.asarray(steps), plan),
+        "NumPy + kve:",
+        lambda: numpy_fit(X, start, steps),
+        share=steps,
+        rounds=rounds,
+    )
+    return replace(all_steps, seconds=all_steps.seconds / steps)
+
+
 def compare(n: int, d: int, steps: int = 10) -> list[Row]:
     """The timings of one problem."""
     X = data(n, d)
     on_device = jnp.asarray(X)
     start = NormalInverseGaussian.default_init(on_device)
     fitter = BatchEMFitter(tol=1e-5, max_iter=500)
-    plan = fitter._plan(start)
-    tol, gauge = jnp.asarray(0.0), jnp.asarray(0)
-    problem, state = loop.init_jit(start, on_device, tol, gauge, plan.max_iter)
-    state = loop.advance_jit(state, on_device, problem, jnp.asarray(1), plan)
 
     label = f"n = {n:,}, d = {d}"
     rounds = 15 if n < 50_000 else 5
-    ten = race(
-        f"EM iteration, {label}",
-        lambda: loop.advance_jit(state, on_device, problem, jnp.asarray(steps), plan),
-        "NumPy + kve:",
-        lambda: numpy_fit(X, start, steps),
-        rounds=rounds,
-    )
-    seconds, reference = ten.seconds / steps, ten.reference_seconds / steps
-    each = Row(ten.name, seconds, ten.reference, reference)
+    each = one_iteration(n, d, steps=steps, rounds=rounds)
     result = fitter.fit(start, on_device)
     fit = race(
         f"fit, warm, {label} ({result.n_iter} iterations)",

@@ -13,16 +13,19 @@ import jax
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: median seconds of normix and of the reference."""
+    """Median seconds of normix and, where there is one, of the reference."""
 
     name: str
     seconds: float
-    reference: str
-    reference_seconds: float
+    reference: str = ""
+    reference_seconds: float | None = None
+    note: str = ""
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """How many times faster than the reference."""
+        if self.reference_seconds is None:
+            return None
         return self.reference_seconds / self.seconds
 
     def record(self) -> dict[str, Any]:
@@ -58,11 +61,11 @@ def show(title: str, rows: list[Row]) -> None:
     """Print a table."""
     print(f"\n{title}")
     for row in rows:
-        print(
-            f"  {row.name:<46} {_time(row.seconds):>10}   "
-            f"{row.reference} {_time(row.reference_seconds)} ({row.ratio:.2f}x)",
-            flush=True,
-        )
+        other = row.reference
+        if row.reference_seconds is not None:
+            other += f" {_time(row.reference_seconds)} ({row.ratio:.2f}x)"
+        others = "; ".join(part for part in (other, row.note) if part)
+        print(f"  {row.name:<46} {_time(row.seconds):>10}   {others}", flush=True)
 
 
 def _time(seconds: float) -> str:
