@@ -38,7 +38,7 @@ class Score(NamedTuple):
 @jax.jit
 def standardised(model: MarginalMixture) -> MarginalMixture:
     """The same law with ``E[Y] = 1``, or as it is where that mean is not finite."""
-    mean = model.joint.subordinator.cumulants()[0]
+    mean = model.joint.subordinator.mean()
     scale = jnp.where(jnp.isfinite(mean), 1 / mean, 1.0)
     return type(model)(model.joint.rescaled(scale))
 
