@@ -39,11 +39,14 @@ class Anderson(NamedTuple):
     steps: Float[Array, "m k"]  # differences of successive x, normalised by those of f
     changes: Float[Array, "m k"]  # and of f = g - x, of length 1
     used: Int[Array, ""]  # rows filled, the newest first
+    # Of the extrapolation beyond g: along a curved ridge the whole of it would be
+    # refused at every other turn, and progress be that of plain EM.
+    damping: Float[Array, ""]
 
     @classmethod
     def begin(cls, size: int, dtype) -> Anderson:
         zero, rows = jnp.zeros(size, dtype), jnp.zeros((_MEMORY, size), dtype)
-        return cls(zero, zero, rows, rows, jnp.asarray(-1))
+        return cls(zero, zero, rows, rows, jnp.asarray(-1), jnp.ones((), dtype))
 
     def proposal(self, x, g):
         f = g - x
@@ -66,7 +69,7 @@ class Anderson(NamedTuple):
         gram = changes @ changes.T
         diagonal = jnp.where(kept[:, 0], _RIDGE, 1.0).astype(x.dtype)
         weights = jnp.linalg.solve(gram + jnp.diag(diagonal), changes @ f)
-        following = g - weights @ (steps + changes)
+        following = g - self.damping * (weights @ (steps + changes))
         finite = jnp.isfinite(f).all()
         state = Anderson(
             jnp.where(finite, x, 0.0),
@@ -74,11 +77,13 @@ class Anderson(NamedTuple):
             steps,
             changes,
             jnp.where(finite, used, -1),
+            jnp.minimum(2 * self.damping, 1.0),
         )
         return jnp.where(used > 0, following, jnp.nan), state
 
     def refused(self):
-        return self._replace(used=jnp.maximum(self.used - 1, 0))
+        used = jnp.maximum(self.used - 1, 0)
+        return self._replace(used=used, damping=self.damping / 4)
 
 
 class Squarem(NamedTuple):

@@ -263,7 +263,7 @@ class BatchEMFitter(eqx.Module):
         if rows is not None and np.ndim(state.share) == 0:
             here = _ties(rows, fitted.mu)
             unbounded = bool(unbounded | (here * state.share >= 0.5))
-            ties = here if unbounded else _ties(rows)
+            ties = _ties(rows)
         # An unbounded likelihood has no maximum to converge to.
         converged = state.converged & jnp.logical_not(unbounded)
         scalars = (state.n_iter, converged, state.log_likelihood, state.diverged)

@@ -17,18 +17,18 @@ class EMResult(eqx.Module):
       neither ``verbose >= 1`` nor ``track_ll`` asked for it.
     - ``param_changes``: the parameter change of each iteration, or None.
     - ``n_iter``: iterations done: E-steps after the first.
-    - ``converged``: whether the change fell to ``tol``.
+    - ``converged``: whether the change fell to ``tol``; None for incremental fits,
+      which make as many steps as they are asked for.
     - ``elapsed_time``: seconds, compilation included (NaN inside ``jit``).
     - ``log_likelihood``: the mean log-likelihood of ``model``.
     - ``diverged``: whether a step was refused because it was not finite or lowered
       the log-likelihood.
     - ``unbounded``: whether the likelihood grows without bound around ``model``, whose
       location has been drawn onto one or several equal observations.
-    - ``ties``: the size of the largest group of equal observations, or, of an
-      ``unbounded`` fit, of the group that the location is on; None inside ``jit``.
-      Where it is more than 1, the likelihood of a variance gamma or generalized
-      hyperbolic model that ``alpha_min`` does not bound is unbounded, and what a fit
-      converges to is a local maximum.
+    - ``ties``: the size of the largest group of equal observations; None inside
+      ``jit``. Where it is more than 1, the likelihood of a variance gamma or
+      generalized hyperbolic model that ``alpha_min`` does not bound is unbounded, and
+      what a fit converges to is a local maximum.
     - ``criteria``: what was compared with ``tol`` in each iteration: the larger of the
       parameter change, the same with every column in units of its standard
       deviation, and √(2 gain) of the log-likelihood; None as the histories.
@@ -64,7 +64,7 @@ class EMResult(eqx.Module):
         or ``a = 0``, None in the interior and for other families.
         """
         subordinator = self.model.joint.subordinator
-        if not subordinator.has_order or jnp.ndim(self.converged):
+        if not subordinator.has_order or jnp.ndim(self.n_iter):
             return None
         _, a, b = subordinator.gig_params()
         if float(b) == 0:
@@ -74,6 +74,9 @@ class EMResult(eqx.Module):
     @property
     def message(self) -> str:
         """Why the fit ended, in words; for a batch of fits, how many ended how."""
+        if self.converged is None:
+            refused = "; some were refused" if jnp.any(self.diverged) else ""
+            return f"{self.n_iter} steps done{refused}"
         if jnp.ndim(self.converged):
             counts = {
                 name: int(getattr(self, name).sum())
@@ -86,10 +89,11 @@ class EMResult(eqx.Module):
             return "interrupted: the model is that of the last complete iteration"
         if self.unbounded:
             one = self.ties in (None, 1)
-            which = "an observation" if one else f"{self.ties} equal observations"
+            group = "" if one else f", or equal ones (there are up to {self.ties}),"
             return (
-                f"unbounded: the likelihood has no maximum here; {which} drew the "
-                "location onto a pole of the density. Bound the shape from below by "
+                f"unbounded: the likelihood has no maximum here; an observation{group} "
+                "drew the location onto a pole of the density. Bound the shape from "
+                "below by "
                 'alpha_min (alpha_min="density"), or choose a family without poles '
                 "(normal inverse Gaussian, skew t)"
             )
