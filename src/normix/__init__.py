@@ -24,10 +24,17 @@ from normix.fitting.em import EMResult as EMResult
 from normix.fitting.em import EtaUpdateRule as EtaUpdateRule
 from normix.fitting.em import EWMAUpdate as EWMAUpdate
 from normix.fitting.em import IdentityUpdate as IdentityUpdate
+from normix.fitting.em import IncrementalEMFitter as IncrementalEMFitter
+from normix.fitting.em import IncrementalState as IncrementalState
+from normix.fitting.em import PolynomialUpdate as PolynomialUpdate
 from normix.fitting.em import RobbinsMonroUpdate as RobbinsMonroUpdate
 from normix.fitting.em import SampleWeightedUpdate as SampleWeightedUpdate
 from normix.fitting.em import Shrinkage as Shrinkage
 from normix.fitting.em import affine_combine as affine_combine
+from normix.fitting.em import eta0_diagonal as eta0_diagonal
+from normix.fitting.em import eta0_from_model as eta0_from_model
+from normix.fitting.em import eta0_isotropic as eta0_isotropic
+from normix.fitting.em import eta0_with_sigma as eta0_with_sigma
 from normix.io import load as load
 from normix.io import save as save
 from normix.mixtures.factor import FactorNormalMixture as FactorNormalMixture

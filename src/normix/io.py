@@ -20,6 +20,7 @@ from normix.distributions import (
     InverseGaussian,
     MultivariateNormal,
 )
+from normix.fitting.em.incremental import IncrementalState
 from normix.mixtures.dispersion import CholeskyDispersion
 from normix.mixtures.generalized_hyperbolic import (
     FactorGeneralizedHyperbolic,
@@ -40,6 +41,7 @@ from normix.mixtures.normal_inverse_gaussian import (
     NormalInverseGaussian,
     UnivariateNormalInverseGaussian,
 )
+from normix.mixtures.statistics import FactorMixtureStats, NormalMixtureEta
 from normix.mixtures.variance_gamma import (
     FactorVarianceGamma,
     JointVarianceGamma,
@@ -77,17 +79,22 @@ _CLASSES: dict[str, type[eqx.Module]] = {
         VarianceGamma,
         JointVarianceGamma,
         UnivariateVarianceGamma,
+        FactorMixtureStats,
+        IncrementalState,
+        NormalMixtureEta,
     )
 }
 
 
 def save(model: eqx.Module, path: str | os.PathLike[str]) -> None:
-    """Write a distribution to ``path`` as JSON that :func:`load` restores bit by bit.
+    """Write a model to ``path`` as JSON that :func:`load` restores bit by bit.
+
+    A distribution, expectations, or the state of an incremental fit.
 
     The file names the class of the model and of its parts and lists their fields:
     the classical parameters, with a dispersion or covariance by its Cholesky factor.
 
-    **Raises**: ``ValueError`` for an object that is not a distribution of normix.
+    **Raises**: ``ValueError`` for an object that is none of these.
 
     >>> import tempfile, pathlib, normix
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "gamma.json"
@@ -101,7 +108,7 @@ def save(model: eqx.Module, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """The distribution that :func:`save` wrote to ``path``.
+    """The model that :func:`save` wrote to ``path``.
 
     Arrays come back with the dtype that they had.
 
@@ -144,6 +151,10 @@ def _encode(value: Any) -> Any:
     if isinstance(value, jax.Array | np.ndarray | np.generic):
         array = np.asarray(value)
         return {"dtype": array.dtype.name, "values": _numbers(array.tolist())}
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(item) for item in value]}
     raise ValueError(f"cannot save {value!r}: expected a normix distribution")
 
 
@@ -173,6 +184,10 @@ def _decode(value: Any, where: str) -> Any:
         return cls(**parts)
     if isinstance(value, dict) and set(value) == {"dtype", "values"}:
         return _array(value["dtype"], value["values"], where)
+    if value is None:
+        return None
+    if isinstance(value, dict) and set(value) == {"tuple"}:
+        return tuple(_decode(item, where) for item in value["tuple"])
     raise ValueError(f"{where} is neither a class nor an array")
 
 
@@ -203,7 +218,7 @@ def _layout(value: Any, indent: str = "") -> str:
     if isinstance(value, dict):
         dtype = json.dumps(value["dtype"])
         return f'{{"dtype": {dtype}, "values": {_layout(value["values"], indent)}}}'
-    if isinstance(value, list) and value and isinstance(value[0], list):
+    if isinstance(value, list) and value and isinstance(value[0], list | dict):
         rows = ",\n".join(inner + _layout(row, inner) for row in value)
         return f"[\n{rows}\n{indent}]"
     return json.dumps(value, allow_nan=False)

@@ -9,8 +9,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike
 
+from normix._arrays import is_traced
 from normix.mixtures.statistics import MixtureStatistics
 
 Weight = Any
@@ -107,6 +109,33 @@ class RobbinsMonroUpdate(AffineRule):
         return None, 1 - w, w, state
 
 
+class PolynomialUpdate(AffineRule):
+    """Weight ``(tau0 + step)^-power`` on the new expectations.
+
+    Falls more slowly than 1/t and so forgets a poor start; the noise that stays is
+    taken out by averaging, ``IncrementalEMFitter(average_from=...)`` (Cappé & Moulines,
+    J. R. Stat. Soc. B 71, 2009, recommend powers near 0.6).
+
+    **Raises**: ``ValueError`` for a ``power`` outside (0.5, 1] or a negative ``tau0``.
+    """
+
+    power: float = eqx.field(static=True, default=0.6)
+    tau0: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self):
+        if not 0.5 < self.power <= 1:
+            raise ValueError(f"power must be in (0.5, 1], got {self.power}")
+        if not self.tau0 >= 0:
+            raise ValueError(f"tau0 must not be negative, got {self.tau0}")
+
+    def initial_state(self):
+        return ()
+
+    def weights(self, step, batch_size, state):
+        w = (self.tau0 + step) ** -self.power
+        return None, 1 - w, w, state
+
+
 class SampleWeightedUpdate(AffineRule):
     """The mean over all observations so far: weight m/(n + m), n seen, m new."""
 
@@ -163,7 +192,11 @@ class AffineUpdate(AffineRule):
 class Shrinkage(EtaUpdateRule):
     """``(tau eta0 + base)/(1 + tau)``: any rule's result, drawn towards ``eta0``.
 
-    ``tau``, not negative, is a scalar or a record of statistics with one a field.
+    ``tau`` is a scalar or a record of statistics with one a field. With the identity
+    as base, the fixed point of EM is the maximum of the mean log-likelihood less
+    ``tau`` times the divergence from the joint law of ``eta0``.
+
+    **Raises**: ``ValueError`` for a negative ``tau``.
     """
 
     base: EtaUpdateRule
@@ -171,8 +204,9 @@ class Shrinkage(EtaUpdateRule):
     tau: ArrayLike | MixtureStatistics
 
     def __check_init__(self):
-        if isinstance(self.tau, int | float) and not self.tau >= 0:
-            raise ValueError(f"tau must not be negative, got {self.tau}")
+        for tau in jax.tree.leaves(self.tau):
+            if not is_traced(tau) and not np.all(np.asarray(tau) >= 0):
+                raise ValueError(f"tau must not be negative, got {tau}")
 
     def initial_state(self):
         return self.base.initial_state()
