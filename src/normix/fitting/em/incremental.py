@@ -41,7 +41,7 @@ class IncrementalState(eqx.Module):
     - ``step``: steps done.
     - ``diverged``: whether a step was refused, being not finite or at a pole of the
       density; the state is then as before it.
-    - ``log_det``: log |Σ| of the first model, which "det_sigma_x" keeps.
+    - ``log_det``: ``log |Σ|`` of the first model, which "det_sigma_x" keeps.
     """
 
     model: MarginalMixture
