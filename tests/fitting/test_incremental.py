@@ -1,5 +1,6 @@
 """Incremental EM: rules, streams, shrinkage, and what a bad batch leaves behind."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -212,7 +213,8 @@ def test_targets():
     own = factor.from_expectation(eta0_diagonal(factor, np.array([2.0, 0.5])))
     np.testing.assert_allclose(own.sigma(), np.diag([2.0, 0.5]), atol=1e-12)
     for call, message in (
-        (lambda: eta0_isotropic(START, -1.0), "positive definite"),
+        (lambda: eta0_isotropic(START, -1.0), "sigma2 must be positive"),
+        (lambda: eta0_diagonal(START, np.zeros(2)), "diag must be positive"),
         (lambda: eta0_isotropic(START, np.ones(2)), "sigma2 must be a scalar"),
         (lambda: eta0_diagonal(START, np.ones(1)), r"diag must have shape \(2,\)"),
         (lambda: eta0_with_sigma(factor, np.eye(2)), "full dispersion"),
@@ -254,9 +256,20 @@ def test_what_is_out_of_range(make, message):
 
 def test_a_field_can_have_its_own_tau():
     eta0 = eta0_isotropic(START, 1.0)
+    old, new = TRUE.compute_eta_from_model(), START.e_step(X[:300])
     tau = jax.tree.map(lambda _: jnp.zeros(()), eta0)
-    free = IncrementalEMFitter(eta_update=AffineUpdate(b=0.5, c=0.5), max_steps=5)
-    fit = free.fit(START, X, key=KEY)
+    tau = eqx.tree_at(lambda t: t.E_XXT_inv_Y, tau, jnp.full((2, 2), 3.0))
     rule = Shrinkage(AffineUpdate(b=0.5, c=0.5), eta0, tau)
-    same = IncrementalEMFitter(eta_update=rule, max_steps=5).fit(START, X, key=KEY)
-    assert_same(fit.model, same.model, rtol=1e-12)
+    eta, _ = rule(old, new, jnp.ones(()), jnp.ones(()), rule.initial_state())
+    plain = jax.tree.map(lambda x, y: 0.5 * (x + y), old, new)
+    drawn = (3 * eta0.E_XXT_inv_Y + plain.E_XXT_inv_Y) / 4
+    expected = eqx.tree_at(lambda e: e.E_XXT_inv_Y, plain, drawn)
+    assert_same(eta, expected, rtol=1e-12)
+
+
+def test_an_infinite_first_row_of_a_ragged_batch_is_counted_once():
+    fitter = IncrementalEMFitter()
+    ragged = X[300:305].copy()
+    ragged[0, 0] = np.inf
+    with pytest.raises(ValueError, match="batch 2: X must be finite, got 1 NaN or"):
+        fitter.fit_stream(START, [X[:300], ragged])

@@ -1,6 +1,5 @@
 from normix.fitting.em.batch import BatchEMFitter as BatchEMFitter
 from normix.fitting.em.incremental import IncrementalEMFitter as IncrementalEMFitter
-from normix.fitting.em.incremental import IncrementalState as IncrementalState
 from normix.fitting.em.result import EMResult as EMResult
 from normix.fitting.em.rules import AffineRule as AffineRule
 from normix.fitting.em.rules import AffineUpdate as AffineUpdate
@@ -12,6 +11,7 @@ from normix.fitting.em.rules import RobbinsMonroUpdate as RobbinsMonroUpdate
 from normix.fitting.em.rules import SampleWeightedUpdate as SampleWeightedUpdate
 from normix.fitting.em.rules import Shrinkage as Shrinkage
 from normix.fitting.em.rules import affine_combine as affine_combine
+from normix.fitting.em.steps import IncrementalState as IncrementalState
 from normix.fitting.em.targets import eta0_diagonal as eta0_diagonal
 from normix.fitting.em.targets import eta0_from_model as eta0_from_model
 from normix.fitting.em.targets import eta0_isotropic as eta0_isotropic

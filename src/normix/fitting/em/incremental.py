@@ -4,63 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_weights, check_option, is_traced
 from normix.exponential_family import BACKENDS, METHODS, SolverOptions
-from normix.fitting.em.regularization import REGULARIZATIONS, gauge_scale
+from normix.fitting.em import steps
+from normix.fitting.em.regularization import REGULARIZATIONS
 from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule, RobbinsMonroUpdate
-from normix.mixtures.constraints import Constraints
-from normix.mixtures.initial import tree_where
-from normix.mixtures.joint import JointNormalMixture
+from normix.fitting.em.steps import IncrementalState
 from normix.mixtures.marginal import MarginalMixture, solver_options
-from normix.mixtures.statistics import MixtureStatistics
 
 # About how many times a printed or tracked fit looks at all of the data.
 _CHECKPOINTS = 10
-
-
-class IncrementalState(eqx.Module):
-    """Where a stream has got to: a pytree, saved by :func:`normix.save`.
-
-    - ``model``: the estimate so far.
-    - ``joint``: the law that the next E-step is taken from; that of ``model`` but
-      where steps are averaged.
-    - ``eta``: the running expectations, and ``average`` their mean over the steps
-      from ``average_from`` on, or None.
-    - ``rule_state``: what the update rule remembers.
-    - ``step``: steps done.
-    - ``diverged``: whether a step was refused, being not finite or at a pole of the
-      density; the state is then as before it.
-    - ``log_det``: ``log |Σ|`` of the first model, which "det_sigma_x" keeps.
-    """
-
-    model: MarginalMixture
-    joint: JointNormalMixture
-    eta: MixtureStatistics
-    average: MixtureStatistics | None
-    rule_state: Any
-    step: Int[Array, ""]
-    diverged: Bool[Array, ""]
-    log_det: Float[Array, ""]
-
-
-class _Plan(NamedTuple):
-    """What is fixed while a step compiles; hashable."""
-
-    inner_iter: int
-    average_from: int | None
-    e_step_backend: str
-    m_step: SolverOptions
 
 
 class IncrementalEMFitter(eqx.Module):
@@ -155,14 +117,16 @@ class IncrementalEMFitter(eqx.Module):
         self.m_step_backend = m_step_backend
         self.m_step_method = m_step_method
 
-    def _plan(self, model: MarginalMixture) -> _Plan:
+    def _plan(self, model: MarginalMixture) -> steps.Plan:
         closed = model.joint.subordinator.closed_form
         solver = SolverOptions()
         if not closed:
             solver = solver_options(
                 backend=self.m_step_backend, method=self.m_step_method
             )
-        return _Plan(self.inner_iter, self.average_from, self.e_step_backend, solver)
+        return steps.Plan(
+            self.inner_iter, self.average_from, self.e_step_backend, solver
+        )
 
     def _gauge(self) -> Array:
         return jnp.asarray(REGULARIZATIONS.index(self.regularization))
@@ -206,6 +170,10 @@ class IncrementalEMFitter(eqx.Module):
         **Raises**: ``ValueError`` for a batch that is empty, of another width or not
         finite, naming its place in the stream, and weights that do not fit.
         """
+        return self._updated(state, X_batch, weights, 0)
+
+    def _updated(self, state, X_batch, weights, size: int) -> IncrementalState:
+        """:meth:`update`, with batches of fewer than ``size`` rows filled up."""
         model = state.model
         try:
             rows = model._rows(X_batch, model.d)
@@ -216,8 +184,10 @@ class IncrementalEMFitter(eqx.Module):
         dtype = model.joint.mu.dtype
         rows = rows.astype(dtype)
         w = None if w is None else w.astype(dtype)
+        if rows.shape[0] < size:
+            rows, w = _padded(rows, w, size)
         plan = self._plan(model)
-        return _update(state, rows, w, self.eta_update, self._gauge(), plan)
+        return steps.update(state, rows, w, self.eta_update, self._gauge(), plan)
 
     def fit_stream(
         self,
@@ -241,8 +211,10 @@ class IncrementalEMFitter(eqx.Module):
         state = self.init(model)
         longest = 0
         for batch in batches:
-            longest = max(longest, np.shape(batch)[0] if np.ndim(batch) else 0)
-            state = self.update(state, *_padded(batch, longest))
+            longest = max(longest, *np.shape(batch)[:1])
+            # One program for all: with weights, as the ragged last batch needs them.
+            weights = np.ones(np.shape(batch)[:1])
+            state = self._updated(state, batch, weights, longest)
         return state
 
     def fit(
@@ -269,13 +241,14 @@ class IncrementalEMFitter(eqx.Module):
         model = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model)
         plan, gauge = self._plan(model), self._gauge()
         size = min(self.batch_size, rows.shape[0])
-        order = _order(key, rows.shape[0], self.max_steps, size)
+        order = steps.batch_order(key, rows.shape[0], self.max_steps, size)
         state = self.init(model)
         traced = is_traced(rows, state, order)
         printed = self.verbose >= 1 and not traced
 
         def score():
-            return _mean_log_likelihood(state.model.joint, rows, self.e_step_backend)
+            joint = state.model.joint
+            return steps.mean_log_likelihood(joint, rows, self.e_step_backend)
 
         stops = [self.max_steps]
         scores = []
@@ -285,30 +258,32 @@ class IncrementalEMFitter(eqx.Module):
             stops = [int(mark) for mark in np.rint(marks)[1:]]
             scores.append(score())
         if printed:
-            print(f"Incremental EM: {type(model).__name__}, {self.max_steps} steps of")
-            print(f"{size} rows; {type(self.eta_update).__name__}")
+            rule = type(self.eta_update).__name__
+            print(f"Incremental EM Fitting: {type(model).__name__} by {rule}")
+            print(f"{self.max_steps} steps of {size} rows")
             print(f"{'step':>9}  {'mean log-lik':>15}")
             print(f"{0:>9}  {float(scores[0]):>15.8f}")
         for first, last in zip([0, *stops[:-1]], stops, strict=True):
             span = jnp.asarray(first), jnp.asarray(last)
-            state = _run(state, rows, order, span, self.eta_update, gauge, plan)
+            rule = self.eta_update
+            state = steps.run(state, rows, order, span, rule, gauge, plan)
             if self.verbose >= 1:
                 scores.append(score())
             if printed:
                 print(f"{last:>9}  {float(scores[-1]):>15.8f}")
         final = scores[-1] if scores else score()
         elapsed: Any = jnp.asarray(jnp.nan, dtype)
-        steps: Any = state.step
+        n_iter: Any = state.step
         diverged: Any = state.diverged
         if not traced:
             jax.block_until_ready(final)
             elapsed = time.perf_counter() - began
-            steps, diverged, final = int(steps), bool(diverged), float(final)
+            n_iter, diverged, final = int(n_iter), bool(diverged), float(final)
         return EMResult(
             model=state.model,
             log_likelihoods=jnp.stack(scores) if scores else None,
             param_changes=None,
-            n_iter=steps,
+            n_iter=n_iter,
             converged=None,
             elapsed_time=elapsed,
             log_likelihood=final,
@@ -318,114 +293,12 @@ class IncrementalEMFitter(eqx.Module):
         )
 
 
-def _padded(batch: ArrayLike, size: int) -> tuple[ArrayLike, Array | None]:
-    """The batch brought to ``size`` rows, and weights that do not count what was added.
+def _padded(rows: Array, weights: Array | None, size: int) -> tuple[Array, Array]:
+    """The rows brought to ``size``, and weights that do not count what was added.
 
     A stream's ragged last batch then needs no program of its own.
     """
-    host = np.asarray(batch)
-    n = host.shape[0] if host.ndim else 0
-    if n == 0:
-        return host, None
-    weights = np.zeros(size)
-    weights[:n] = 1.0
-    fill = np.repeat(host[:1], size - n, axis=0)
-    return np.concatenate([host, fill]), jnp.asarray(weights)
-
-
-@partial(jax.jit, static_argnums=(1, 2, 3))
-def _order(key: PRNGKeyArray, n: int, steps: int, size: int) -> Int[Array, "t m"]:
-    """Rows of each batch: permutations of all, one after the other."""
-    epochs = -(-steps * size // n)
-    keys = jax.random.split(key, epochs)
-    rows = jax.vmap(lambda k: jax.random.permutation(k, n))(keys)
-    return rows.ravel()[: steps * size].reshape(steps, size)
-
-
-def _step(
-    state: IncrementalState,
-    X: Float[Array, "m d"],
-    weights: Float[Array, " m"] | None,
-    rule: EtaUpdateRule,
-    gauge: Array,
-    plan: _Plan,
-) -> IncrementalState:
-    """One batch; ``model`` is left to :func:`_reported`."""
-    size = jnp.asarray(X.shape[0], X.dtype) if weights is None else weights.sum()
-
-    def once(_, carry):
-        joint, *_, good = carry
-        sums = joint.sums(X, plan.e_step_backend, weights)
-        at_pole, _ = joint.at_pole(sums)
-        eta, memory = rule(
-            state.eta,
-            sums.means().translate(joint.mu),
-            state.step + 1,
-            size,
-            state.rule_state,
-        )
-        # As they were given: the rule may return weak types or other precision.
-        eta = jax.tree.map(lambda new, old: new.astype(old.dtype), eta, state.eta)
-        memory = jax.tree.map(
-            lambda new, old: jnp.asarray(new, old.dtype), memory, state.rule_state
-        )
-        joint = joint.maximised_about(
-            eta.translate(-joint.mu), plan.m_step, Constraints()
-        )
-        joint = joint.rescaled(gauge_scale(joint, gauge, state.log_det))
-        return joint, eta, memory, good & ~at_pole
-
-    begin = state.joint, state.eta, state.rule_state, jnp.array(True)
-    joint, eta, memory, good = lax.fori_loop(0, plan.inner_iter, once, begin)
-    leaves = jax.tree.leaves((joint, eta))
-    good = good & jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
-    average = state.average
-    if average is not None and plan.average_from is not None:
-        count = state.step + 2 - plan.average_from
-        share = jnp.where(count > 0, 1 / jnp.maximum(count, 1), 0.0)
-        average = jax.tree.map(lambda a, e: a + share * (e - a), average, eta)
-    new = IncrementalState(
-        model=state.model,
-        joint=joint,
-        eta=eta,
-        average=average,
-        rule_state=memory,
-        step=state.step + 1,
-        diverged=state.diverged,
-        log_det=state.log_det,
-    )
-    old = eqx.tree_at(lambda s: s.diverged, state, jnp.array(True))
-    return tree_where(good, new, old)
-
-
-def _reported(state: IncrementalState, gauge: Array, plan: _Plan) -> IncrementalState:
-    """The state with the model that belongs to it."""
-    joint = state.joint
-    if state.average is not None and plan.average_from is not None:
-        mean = joint.maximised_about(
-            state.average.translate(-joint.mu), plan.m_step, Constraints()
-        )
-        mean = mean.rescaled(gauge_scale(mean, gauge, state.log_det))
-        joint = tree_where(state.step >= plan.average_from, mean, joint)
-    return eqx.tree_at(lambda s: s.model, state, type(state.model)(joint))
-
-
-@partial(jax.jit, static_argnames="plan")
-def _update(state, X, weights, rule, gauge, plan: _Plan) -> IncrementalState:
-    return _reported(_step(state, X, weights, rule, gauge, plan), gauge, plan)
-
-
-@partial(jax.jit, static_argnames="plan")
-def _run(state, X, order, span, rule, gauge, plan: _Plan) -> IncrementalState:
-    """The steps from ``span[0]`` to ``span[1]`` in one program."""
-
-    def body(i, state):
-        return _step(state, X[order[i]], None, rule, gauge, plan)
-
-    return _reported(lax.fori_loop(span[0], span[1], body, state), gauge, plan)
-
-
-@partial(jax.jit, static_argnames="backend")
-def _mean_log_likelihood(joint: JointNormalMixture, X: Array, backend: str):
-    sums = joint.sums(X, backend)
-    return sums.log_likelihood / sums.weight
+    counts = jnp.ones(rows.shape[0], rows.dtype) if weights is None else weights
+    missing = size - rows.shape[0]
+    fill = jnp.repeat(rows[:1], missing, axis=0)
+    return jnp.concatenate([rows, fill]), jnp.pad(counts, (0, missing))

@@ -219,7 +219,8 @@ def _em_step(state: State, X: Array, problem: Problem, plan: Plan):
     return sums, _in_gauge(following, problem), eta, memory
 
 
-def _finite(*trees) -> Bool[Array, ""]:
+def all_finite(*trees) -> Bool[Array, ""]:
+    """Whether every entry of the pytrees is finite."""
     return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(trees)]).all()
 
 
@@ -228,7 +229,7 @@ def step(state: State, X: Array, problem: Problem, plan: Plan) -> State:
     model, k = state.proposal, state.n_iter
     sums, following, eta, rule_state = _em_step(state, X, problem, plan)
     log_likelihood = sums.log_likelihood / sums.weight
-    finite = _finite(model, sums, log_likelihood)
+    finite = all_finite(model, sums, log_likelihood)
 
     eps = jnp.finfo(X.dtype).eps
     slack = _ROUNDING * eps * (1 + jnp.abs(state.log_likelihood))
@@ -252,7 +253,7 @@ def step(state: State, X: Array, problem: Problem, plan: Plan) -> State:
     leap = model.at(vector).in_units(unit)
     if problem.constraints.alpha_min is not None:
         leap = _feasible(leap, problem.constraints)
-    extrapolated = _finite(vector, leap)
+    extrapolated = all_finite(vector, leap)
     ahead = tree_where(extrapolated, _in_gauge(leap, problem), following)
     index = jnp.where(k >= 0, k, plan.max_iter)  # the initial model leaves no entry
 

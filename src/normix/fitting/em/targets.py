@@ -6,9 +6,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import ArrayLike, Float
 
-from normix._arrays import as_float
+from normix._arrays import as_float, check_positive
 from normix.mixtures.classical import full_dispersion
-from normix.mixtures.dispersion import Dispersion
+from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
 from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.statistics import MixtureStatistics
@@ -36,6 +36,7 @@ def eta0_isotropic(
     sigma2 = as_float(sigma2)
     if sigma2.ndim:
         raise ValueError(f"sigma2 must be a scalar, got shape {sigma2.shape}")
+    check_positive("eta0_isotropic", sigma2=sigma2)
     return eta0_diagonal(model, jnp.broadcast_to(sigma2, (model.d,)))
 
 
@@ -49,11 +50,11 @@ def eta0_diagonal(
     diag = jnp.atleast_1d(as_float(diag))
     if diag.shape != (model.d,):
         raise ValueError(f"diag must have shape ({model.d},), got {diag.shape}")
-    full = full_dispersion(jnp.diag(diag), model.d)  # checks the entries
+    check_positive("eta0_diagonal", diag=diag)
     own = model.joint.dispersion
     if isinstance(own, FactorDispersion):
         return _with_dispersion(model, FactorDispersion(jnp.zeros_like(own.F), diag))
-    return _with_dispersion(model, full)
+    return _with_dispersion(model, CholeskyDispersion(jnp.diag(jnp.sqrt(diag))))
 
 
 def eta0_with_sigma(
