@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -15,7 +14,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import kve
 
-from benchmarks.timing import Row, race
+from benchmarks.timing import Row, in_new_process, race
 from normix import BatchEMFitter, NormalInverseGaussian
 from normix.fitting.em import loop
 from normix.fitting.em.options import constraints_for
@@ -67,14 +66,13 @@ def numpy_fit(X, start, iterations: int):
 def cold(n: int, d: int) -> float:
     """Seconds of a whole process: start, imports, ``default_init``, fit."""
     script = (
-        "import jax; jax.config.update('jax_enable_x64', True)\n"
         "from benchmarks.em import data\n"
         "from normix import NormalInverseGaussian as N\n"
         f"X = data({n}, {d})\n"
         "N.default_init(X).fit(X, tol=1e-5)\n"
     )
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-c", script], check=True)
+    in_new_process(script)
     return time.perf_counter() - begin
 
 
@@ -98,8 +96,7 @@ def memory(n: int, d: int) -> tuple[float, float]:
     it made the data; a small fit has been compiled by then.
     """
     script = (
-        "import jax; jax.config.update('jax_enable_x64', True)\n"
-        "import jax.numpy as jnp\n"
+        "import jax, jax.numpy as jnp\n"
         "from benchmarks.em import data, peak_memory\n"
         "from normix import NormalInverseGaussian as N\n"
         f"small = jnp.asarray(data(40_000, {d}))\n"
@@ -110,10 +107,7 @@ def memory(n: int, d: int) -> tuple[float, float]:
         "N.default_init(X).fit(X, max_iter=3, tol=0.0)\n"
         "print(X.nbytes / 2**20, peak_memory() - before)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, text=True
-    )
-    size, growth = (float(word) for word in done.stdout.split())
+    size, growth = in_new_process(script)
     return size, growth
 
 

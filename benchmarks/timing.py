@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -31,6 +33,18 @@ class Row:
     def record(self) -> dict[str, Any]:
         """What goes into the JSON file."""
         return asdict(self) | {"ratio": self.ratio}
+
+
+def in_new_process(script: str) -> list[float]:
+    """The numbers that a script prints, run in double precision by a new Python."""
+    begin = "import jax; jax.config.update('jax_enable_x64', True)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", begin + script],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return [float(word) for word in done.stdout.split()]
 
 
 def race(
