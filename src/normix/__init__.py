@@ -78,7 +78,9 @@ from normix.mixtures.normal_inverse_gaussian import (
     UnivariateNormalInverseGaussian as UnivariateNormalInverseGaussian,
 )
 from normix.mixtures.statistics import FactorMixtureStats as FactorMixtureStats
+from normix.mixtures.statistics import MixtureSums as MixtureSums
 from normix.mixtures.statistics import NormalMixtureEta as NormalMixtureEta
+from normix.mixtures.statistics import merge as merge
 from normix.mixtures.univariate import (
     UnivariateNormalMixture as UnivariateNormalMixture,
 )

@@ -40,6 +40,11 @@ def is_traced(*values) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 
+def is_spread(array: Array) -> bool:
+    """Whether an array lies on several devices, perhaps of several processes."""
+    return not is_traced(array) and len(array.sharding.device_set) > 1
+
+
 def check_positive(owner: str, **values: Array) -> None:
     """Raise ``ValueError`` where a visible parameter is not positive.
 
@@ -69,8 +74,10 @@ def as_weights(weights: ArrayLike, n: int) -> Array:
     if array.shape != (n,):
         raise ValueError(f"weights must have shape ({n},), got {array.shape}")
     if not is_traced(array):
-        host = np.asarray(array)
-        if not (np.isfinite(host).all() and (host >= 0).all() and host.sum() > 0):
+        # What is spread is not gathered.
+        xp = jnp if is_spread(array) else np
+        here = xp.asarray(array)
+        if not (xp.isfinite(here).all() and (here >= 0).all() and here.sum() > 0):
             raise ValueError(
                 "weights must be finite and not negative, with a positive sum"
             )
@@ -124,10 +131,11 @@ def as_sample(X: ArrayLike) -> Array:
 def _check_finite(array: Array) -> None:
     if is_traced(array):
         return
-    finite = np.isfinite(np.asarray(array))
+    xp = jnp if is_spread(array) else np  # what is spread is not gathered
+    finite = xp.isfinite(xp.asarray(array))
     if not finite.all():
-        rows = np.nonzero(~finite.reshape(len(finite), -1).all(axis=1))[0]
+        row = (~finite).reshape(len(finite), -1).any(axis=1).argmax()
         raise ValueError(
             f"X must be finite, got {int((~finite).sum())} NaN or infinite values, "
-            f"the first in row {int(rows[0])}"
+            f"the first in row {int(row)}"
         )

@@ -20,6 +20,7 @@ from normix import (
     NormalInverseGaussian,
     NormalMixtureEta,
 )
+from normix.mixtures.rows import Layout
 
 
 def model(d: int, seed: int, lam: float = 1.5, mu_ig: float = 0.8, skew: float = 0.5):
@@ -207,7 +208,7 @@ def test_e_step_averages_the_posterior_and_chunks_agree():
 
     @jax.jit
     def in_chunks(rows):
-        return nig.joint.sums(rows, "jax", chunk=400).means().translate(nig.mu)
+        return nig.joint.sums(rows, "jax", layout=Layout(400)).expectations()
 
     pieces = in_chunks(jnp.asarray(X))
     for name in NormalMixtureEta.__dataclass_fields__:

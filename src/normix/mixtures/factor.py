@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 
 from jaxtyping import Array, ArrayLike, Float
 
-from normix._arrays import as_data
+from normix._passes import Data
 from normix.mixtures.classical import check_vectors, factor_dispersion, from_parts
-from normix.mixtures.initial import check_columns, initial_factor_joint
+from normix.mixtures.initial import initial_factor_joint
 from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.multivariate import VectorMixture
 
@@ -71,11 +71,12 @@ class FactorNormalMixture(VectorMixture):
         return self._factors.r
 
     @classmethod
-    def check_rows(cls, X):
-        check_columns(X, least=2)
+    def _check_size(cls, n, d):
+        if n < 2:
+            raise ValueError(f"X has {n} rows; a fit needs at least 2")
 
     @classmethod
-    def default_init(cls, X: Float[ArrayLike, "n d"], r: int = 1) -> Self:
+    def default_init(cls, X: Data, r: int = 1) -> Self:
         """A start for EM with ``r`` factors, from data of shape ``(n, d)``.
 
         The loadings are the leading principal components of the standardised columns;
@@ -84,8 +85,7 @@ class FactorNormalMixture(VectorMixture):
         **Raises**: ``ValueError`` for an ``r`` that is not from 1 to ``d``, fewer than
         2 rows, constant columns, NaN or infinite entries.
         """
-        X = as_data(X)
-        check_columns(X, least=2)
-        if not 1 <= r <= X.shape[1]:
-            raise ValueError(f"r must be from 1 to {X.shape[1]}, got {r}")
-        return cls(initial_factor_joint(cls._joint_class, X, r))
+        rows = cls._rows_to_start(X)
+        if not 1 <= r <= rows.shape[1]:
+            raise ValueError(f"r must be from 1 to {rows.shape[1]}, got {r}")
+        return cls(initial_factor_joint(cls._joint_class, rows, r))

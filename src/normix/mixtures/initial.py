@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from normix._arrays import is_traced
+from normix._arrays import is_spread, is_traced
 from normix.exponential_family import SolverOptions
 from normix.mixtures.constraints import Constraints
 from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
@@ -30,27 +30,27 @@ _SKEW_SHARE = 0.8
 _SAMPLE = 4096
 
 
-def check_columns(X: Float[Array, "n d"], least: int) -> None:
-    """Raise ``ValueError`` for fewer than ``least`` rows or constant columns."""
-    n = X.shape[0]
-    if n < least:
-        raise ValueError(f"X has {n} rows; a fit needs at least {least}")
+def check_constant(constant: list[int]) -> None:
+    """Raise ``ValueError`` where columns are constant."""
+    if constant:
+        raise ValueError(f"X has constant columns: {constant}")
+
+
+def constant_columns(X: Float[Array, "n d"]) -> list[int]:
+    """Which columns have one value; none of what is being traced."""
     if is_traced(X):
-        return
-    constant = np.nonzero(np.ptp(np.asarray(X), axis=0) == 0)[0]
-    if constant.size:
-        raise ValueError(f"X has constant columns: {constant.tolist()}")
+        return []
+    xp = jnp if is_spread(X) else np
+    return np.nonzero(np.asarray(xp.ptp(xp.asarray(X), axis=0) == 0))[0].tolist()
 
 
-def check_full_rank(X: Float[Array, "n d"]) -> None:
+def check_full_rank(n: int, d: int) -> None:
     """Raise ``ValueError`` where a full dispersion cannot be estimated."""
-    n, d = X.shape
     if n < d + 1:
         raise ValueError(
             f"X has {n} rows; a full dispersion in {d} dimensions needs at least "
             f"{d + 1}. The factor form (Factor..., with few factors r) does with fewer"
         )
-    check_columns(X, d + 1)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -98,10 +98,11 @@ def initial_factor_joint(
 def _mean_and_covariance(X: Array) -> tuple[Array, Array]:
     centre = X.mean(axis=0)
 
-    def scatter(rows, _):
-        return (rows - centre).T @ (rows - centre)
+    def scatter(centre, rows, weights):
+        columns = (rows - centre).T
+        return (columns if weights is None else columns * weights) @ columns.T
 
-    return centre, sum_over_rows(scatter, X, None, jnp.add) / X.shape[0]
+    return centre, sum_over_rows(scatter, centre, X, None, jnp.add) / X.shape[0]
 
 
 def _rung(family, centre, dispersion: Dispersion, spread, order):

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Self, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +20,10 @@ from normix.mixtures.dispersion import (
     InnerProducts,
     slope_along,
 )
-from normix.mixtures.rows import CHUNK, sum_over_rows
+from normix.mixtures.rows import Layout, sum_over_rows
 from normix.mixtures.statistics import (
     MixtureStatistics,
+    MixtureSums,
     NormalMixtureEta,
     PosteriorMeans,
 )
@@ -48,30 +49,6 @@ _LOG_2PI = math.log(2 * math.pi)
 
 S = TypeVar("S", bound=Subordinator)
 Joint = TypeVar("Joint", bound="JointNormalMixture")
-
-
-class RowSums(NamedTuple):
-    """What an E-step gathers from rows, about the model's own location μ."""
-
-    eta: MixtureStatistics
-    log_likelihood: Float[Array, ""]
-    weight: Float[Array, ""]
-    nearest: Float[Array, ""]
-    """The least ``b + (x-μ)ᵀΣ⁻¹(x-μ)`` of a row."""
-    nearest_row: Float[Array, " d"]
-
-    def merge(self, other: "RowSums") -> "RowSums":
-        """The same of both sets of rows together."""
-        total = jax.tree.map(jnp.add, self, other)
-        closer = self.nearest <= other.nearest
-        return total._replace(
-            nearest=jnp.where(closer, self.nearest, other.nearest),
-            nearest_row=jnp.where(closer, self.nearest_row, other.nearest_row),
-        )
-
-    def means(self) -> MixtureStatistics:
-        """The expectations, averaged over the rows' weight."""
-        return jax.tree.map(lambda total: total / self.weight, self.eta)
 
 
 class JointNormalMixture(ExponentialFamily, Generic[S]):
@@ -292,7 +269,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         X: Float[Array, "n d"],
         backend: str,
         weights: Float[Array, " n"] | None = None,
-    ) -> RowSums:
+    ) -> MixtureSums:
         """The E-step's statistics and the log-density, summed over rows.
 
         The statistics are those of ``X - μ``: near a row that coincides with μ its
@@ -312,10 +289,11 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         log_density = self._log_density(psi, products, 0.0)
         zero = jnp.zeros_like(self.mu)
         count = jnp.asarray(X.shape[0], X.dtype)
-        return RowSums(
-            eta=self.dispersion.collect(residuals, zero, self.gamma, means),
+        return MixtureSums(
+            totals=self.dispersion.collect(residuals, zero, self.gamma, means),
             log_likelihood=means.total(log_density),
             weight=count if weights is None else weights.sum(),
+            location=self.mu,
             nearest=posterior[2].min(),
             nearest_row=X[jnp.argmin(posterior[2])],
         )
@@ -327,16 +305,18 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         weights: Float[Array, " n"] | None = None,
         *,
         shift: Float[Array, " d"] | float = 0.0,
-        chunk: int = CHUNK,
-    ) -> RowSums:
+        layout: Layout = Layout(),  # noqa: B008 (immutable)
+    ) -> MixtureSums:
         """:meth:`row_sums` of ``X - shift``, a chunk at a time, in bounded memory."""
 
-        def part(rows, w):
-            return self.row_sums(rows - shift, backend, w)
+        def part(at, rows, w):
+            model, shift = at
+            return model.row_sums(rows - shift, backend, w)
 
-        return sum_over_rows(part, X, weights, RowSums.merge, chunk)
+        join, all_reduce = MixtureSums.merge, MixtureSums.all_reduced
+        return sum_over_rows(part, (self, shift), X, weights, join, layout, all_reduce)
 
-    def at_pole(self, sums: RowSums) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+    def at_pole(self, sums: MixtureSums) -> tuple[Bool[Array, ""], Float[Array, ""]]:
         """Whether a row sits at a pole of the density, and its share of all weight.
 
         Where the posterior order ``p - d/2`` is negative, the density grows without
@@ -346,10 +326,10 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         """
         p, _, _ = self.subordinator.gig_params()
         excess = jnp.maximum(0.5 * self.d - p, 0.0)
-        share = 2 * excess / (sums.nearest * sums.eta.E_inv_Y)
+        share = 2 * excess / (sums.nearest * sums.totals.E_inv_Y)
         return (excess > 0) & self.on_row(sums), share
 
-    def on_row(self, sums: RowSums) -> Bool[Array, ""]:
+    def on_row(self, sums: MixtureSums) -> Bool[Array, ""]:
         """Whether μ is a row, to rounding, and the density has a peak there.
 
         A hundred units in the last place of a standard deviation, and no ``b`` to
@@ -364,7 +344,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         eta: MixtureStatistics,
         options: SolverOptions,
         constraints: Constraints,
-        sums: RowSums | None = None,
+        sums: MixtureSums | None = None,
     ) -> Self:
         """The M-step from statistics of ``X - μ``, μ that of this law.
 

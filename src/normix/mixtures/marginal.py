@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import equinox as eqx
 import jax
@@ -11,11 +11,20 @@ from equinox import AbstractVar
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_weights, check_option
+from normix._passes import Data, passes_over
 from normix.exponential_family import BACKENDS, METHODS, SolverOptions
+from normix.mixtures.constraints import Constraints
 from normix.mixtures.dispersion import Dispersion
+from normix.mixtures.initial import check_constant, constant_columns
 from normix.mixtures.joint import JointNormalMixture, times
-from normix.mixtures.rows import sum_over_rows
-from normix.mixtures.statistics import MixtureStatistics
+from normix.mixtures.rows import (
+    SAMPLE,
+    Layout,
+    layout_of,
+    sample_of,
+    sum_over_rows,
+)
+from normix.mixtures.statistics import MixtureStatistics, MixtureSums
 from normix.mixtures.subordinator import Subordinator, gauge_a_eq_b
 
 if TYPE_CHECKING:
@@ -76,14 +85,43 @@ class MarginalMixture(eqx.Module):
         ``from_classical`` does.
         """
 
-    @classmethod
-    @abstractmethod
-    def check_rows(cls, X: Float[Array, "n d"]) -> None:
-        """Raise ``ValueError`` where the rows are too few for a fit of this form."""
+    _axes: AbstractClassVar[int]
+    """The number of axes of data: 2, or 1 for a univariate form."""
 
     @classmethod
     @abstractmethod
-    def default_init(cls, X: ArrayLike) -> Self:
+    def _check_size(cls, n: int, d: int) -> None:
+        """Raise ``ValueError`` where the rows are too few for a fit of this form."""
+
+    @classmethod
+    def check_fit(cls, n: int, d: int, constant: list[int]) -> None:
+        """Raise ``ValueError`` for data that no fit of this form is possible to.
+
+        ``constant`` lists the columns of one value.
+        """
+        cls._check_size(n, d)
+        check_constant(constant)
+
+    @classmethod
+    def _rows_to_start(cls, X: Data) -> Float[Array, "m d"]:
+        """Checked rows for ``default_init``: a sample where they are not at hand.
+
+        That is where they are read in chunks, or spread over devices.
+        """
+        passes = passes_over(X, cls._axes)
+        if passes is not None:
+            sample = passes.sample(SAMPLE)
+            rows = cls._rows(sample[:, 0] if cls._axes == 1 else sample)
+        else:
+            rows = cls._rows(cast(ArrayLike, X))
+            rows = sample_of(rows, layout_of(rows))
+        n, d = rows.shape
+        cls.check_fit(n, d, constant_columns(rows))
+        return rows
+
+    @classmethod
+    @abstractmethod
+    def default_init(cls, X: Data) -> Self:
         """A start for EM from data."""
 
     def _sibling(
@@ -136,7 +174,7 @@ class MarginalMixture(eqx.Module):
         """
         rows = self._rows(X, self.d)
         w = None if weights is None else as_weights(weights, rows.shape[0])
-        return _mean_log_prob(self.joint, rows, w)
+        return _mean_log_prob(self.joint, rows, w, layout_of(rows))
 
     def mean(self) -> Float[Array, "*d"]:
         """The mean; infinite where it does not exist."""
@@ -206,18 +244,36 @@ class MarginalMixture(eqx.Module):
         ``backend="cpu"`` evaluates Bessel functions by :func:`scipy.special.kve`;
         ``weights``, shape ``(n,)``, count the observations.
         """
+        return _expectations(self.e_step_sums(X, weights, backend))
+
+    def e_step_sums(
+        self,
+        X: ArrayLike,
+        weights: Float[ArrayLike, " n"] | None = None,
+        backend: str = "jax",
+    ) -> MixtureSums:
+        """The E-step as sums over the observations, with their total weight.
+
+        Those of parts of the data, wherever they lie, are joined by
+        :func:`~normix.merge`, and :meth:`m_step` takes the result.
+
+        **Raises**: ``ValueError`` for another shape, NaN or infinite entries, weights
+        that do not fit, or an unknown backend.
+        """
         check_option("backend", backend, BACKENDS)
         rows = self._rows(X, self.d)
         w = None if weights is None else as_weights(weights, rows.shape[0])
-        return _e_step(self.joint, rows, backend, w)
+        return _sums(self.joint, rows, backend, w, layout_of(rows))
 
-    def m_step(self, eta: MixtureStatistics, **options: Any) -> Self:
-        """The model of maximum likelihood for expectations ``eta``.
+    def m_step(self, eta: MixtureStatistics | MixtureSums, **options: Any) -> Self:
+        """The model of maximum likelihood for expectations ``eta``, or for sums.
 
         ``options`` (``maxiter``, ``tol``, ``backend``, ``method``) go to the
         subordinator's solver.
         """
-        return self.from_expectation(eta, **options)
+        if not isinstance(eta, MixtureSums):
+            return self.from_expectation(eta, **options)
+        return type(self)(_maximised(self.joint, eta, solver_options(**options)))
 
     def m_step_normal(self, eta: MixtureStatistics) -> Self:
         """Only μ, γ and Σ of maximum likelihood; the subordinator is kept."""
@@ -266,7 +322,7 @@ class MarginalMixture(eqx.Module):
 
     def fit(
         self,
-        X: ArrayLike,
+        X: Data,
         *,
         weights: Float[ArrayLike, " n"] | None = None,
         n_starts: int = 1,
@@ -305,19 +361,39 @@ def log_prob_of_rows(joint: JointNormalMixture, X: Array) -> Array:
     return joint.log_prob_marginal(X)
 
 
-@jax.jit
-def _mean_log_prob(joint: JointNormalMixture, X: Array, weights: Array | None) -> Array:
-    def total(rows, w):
-        density = joint.log_prob_marginal(rows)
+@partial(jax.jit, static_argnames="layout")
+def _mean_log_prob(
+    joint: JointNormalMixture, X: Array, weights: Array | None, layout: Layout
+) -> Array:
+    def total(at, rows, w):
+        density = at.log_prob_marginal(rows)
         return density.sum() if w is None else density @ w
 
     size = X.shape[0] if weights is None else weights.sum()
-    return sum_over_rows(total, X, weights, jnp.add) / size
+    return sum_over_rows(total, joint, X, weights, jnp.add, layout) / size
 
 
-@partial(jax.jit, static_argnums=2)
-def _e_step(joint: JointNormalMixture, X: Array, backend: str, weights: Array | None):
-    return joint.sums(X, backend, weights).means().translate(joint.mu)
+@partial(jax.jit, static_argnames=("backend", "layout"))
+def _sums(
+    joint: JointNormalMixture,
+    X: Array,
+    backend: str,
+    weights: Array | None,
+    layout: Layout,
+) -> MixtureSums:
+    return joint.sums(X, backend, weights, layout=layout)
+
+
+@jax.jit
+def _expectations(sums: MixtureSums) -> MixtureStatistics:
+    return sums.expectations()
+
+
+@partial(jax.jit, static_argnames="options")
+def _maximised(joint: JointNormalMixture, sums: MixtureSums, options: SolverOptions):
+    # About their location: there the means keep all of their digits.
+    there = eqx.tree_at(lambda j: j.mu, joint, sums.location)
+    return there.maximised_about(sums.means(), options, Constraints(), sums)
 
 
 @jax.jit

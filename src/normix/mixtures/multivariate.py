@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._arrays import as_data, as_float, is_traced
+from normix._passes import Data
 from normix.mixtures.dispersion import CholeskyDispersion
 from normix.mixtures.initial import check_full_rank, initial_joint
 from normix.mixtures.marginal import MarginalMixture, log_prob_of_rows
@@ -22,6 +23,8 @@ class VectorMixture(MarginalMixture):
     @classmethod
     def _rows(cls, X, columns=None):
         return as_data(X, columns=columns)
+
+    _axes: ClassVar[int] = 2
 
     @staticmethod
     def _view(x, axes=1):
@@ -217,11 +220,11 @@ class NormalMixture(VectorMixture):
         return dispersion.L
 
     @classmethod
-    def check_rows(cls, X):
-        check_full_rank(X)
+    def _check_size(cls, n, d):
+        check_full_rank(n, d)
 
     @classmethod
-    def default_init(cls, X: Float[ArrayLike, "n d"]) -> Self:
+    def default_init(cls, X: Data) -> Self:
         """A start for EM with the mean and covariance of ``X``, shape ``(n, d)``.
 
         Skewness and the weight of the tails come from a few EM steps on at most some
@@ -232,6 +235,4 @@ class NormalMixture(VectorMixture):
         **Raises**: ``ValueError`` for fewer than ``d + 1`` rows, constant columns,
         NaN or infinite entries.
         """
-        X = as_data(X)
-        check_full_rank(X)
-        return cls(initial_joint(cls._joint_class, X))
+        return cls(initial_joint(cls._joint_class, cls._rows_to_start(X)))

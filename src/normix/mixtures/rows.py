@@ -1,44 +1,139 @@
-"""Sums over the rows of a data matrix, a chunk at a time."""
+"""Sums over the rows of a data matrix: a chunk at a time, on every device its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
+import jax
+import jax.numpy as jnp
 from jax import lax
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
+
+from normix._arrays import is_traced
 
 Sums = TypeVar("Sums")
 
 # Rows a chunk: temporaries of a few arrays of this length stay in the outer cache.
 CHUNK = 16_384
+# Rows for a start, at least, where not all are at hand.
+SAMPLE = 65_536
+
+
+class Layout(NamedTuple):
+    """How rows are gone through, and over which devices they are spread; hashable."""
+
+    chunk: int = CHUNK
+    mesh: Mesh | AbstractMesh | None = None
+    axes: Any = None  # of the mesh, along which the rows are spread
+
+
+def layout_of(X: Array, chunk: int | None = None) -> Layout:
+    """The layout of rows as they lie."""
+    chunk = CHUNK if chunk is None else chunk
+    sharding = None if is_traced(X) else getattr(X, "sharding", None)
+    if not isinstance(sharding, NamedSharding) or not sharding.spec:
+        return Layout(chunk)
+    axes = sharding.spec[0]
+    return Layout(chunk) if axes is None else Layout(chunk, sharding.mesh, axes)
+
+
+def replicated(tree: Any, layout: Layout) -> Any:
+    """The arrays of a pytree, on every device of the layout."""
+    assert layout.mesh is not None
+    return jax.device_put(tree, NamedSharding(layout.mesh, PartitionSpec()))
+
+
+def spread(weights: Float[Array, " n"], layout: Layout) -> Float[Array, " n"]:
+    """The weights of rows, each where its row is."""
+    assert layout.mesh is not None
+    return jax.device_put(
+        weights, NamedSharding(layout.mesh, PartitionSpec(layout.axes))
+    )
+
+
+def sample_of(X: Float[Array, "n d"], layout: Layout) -> Float[Array, "m d"]:
+    """``X``, or if it is spread evenly spaced rows of it, on all devices."""
+    if layout.mesh is None:
+        return X
+    return _gathered(X, layout, max(1, X.shape[0] // SAMPLE))
+
+
+@partial(jax.jit, static_argnames=("layout", "every"))
+def _gathered(X: Array, layout: Layout, every: int) -> Array:
+    def local(rows):
+        return lax.all_gather(rows[::every], layout.axes, tiled=True)
+
+    return _over_devices(layout)(local, in_specs=PartitionSpec(layout.axes))(X)
+
+
+def _over_devices(layout: Layout):
+    return partial(
+        jax.shard_map,
+        mesh=layout.mesh,
+        out_specs=PartitionSpec(),
+        # The loops inside begin with constants, which are not marked as differing
+        # from device to device.
+        check_vma=False,
+    )
 
 
 def sum_over_rows(
-    statistics: Callable[[Float[Array, "m d"], Float[Array, " m"] | None], Sums],
+    statistics: Callable[[Any, Float[Array, "m d"], Float[Array, " m"] | None], Sums],
+    at: Any,
     X: Float[Array, "n d"],
     weights: Float[Array, " n"] | None,
     merge: Callable[[Sums, Sums], Sums],
-    chunk: int = CHUNK,
+    layout: Layout = Layout(),  # noqa: B008 (immutable)
+    all_reduce: Callable[[Sums, Any], Sums] = lax.psum,
 ) -> Sums:
-    """``statistics(X, weights)``, where ``merge`` joins those of two sets of rows.
+    """``statistics(at, X, weights)``, where ``merge`` joins those of two sets of rows.
+
+    ``at`` is what the statistics depend on, a pytree. Rows of weight 0 must not count.
 
     Chunks are slices of ``X`` itself, which is neither padded nor copied; memory
-    beyond it is that of one chunk.
+    beyond it is that of one chunk. Of rows that are spread over devices, every device
+    takes its own, and ``all_reduce`` joins their sums along an axis of the mesh.
     """
-    n = X.shape[0]
-    whole, rest = divmod(n, chunk)
-    if whole <= 1 and n <= 2 * chunk:
-        return statistics(X, weights)
+    if layout.mesh is None:
+        return _sum_of_chunks(statistics, at, X, weights, merge, layout.chunk)
 
-    def part(start, size):
-        rows = lax.dynamic_slice_in_dim(X, start, size)
+    def local(at, rows, w=None):
+        sums = _sum_of_chunks(statistics, at, rows, w, merge, layout.chunk)
+        return all_reduce(sums, layout.axes)
+
+    rows = (X,) if weights is None else (X, weights)
+    specs = PartitionSpec(), *(PartitionSpec(layout.axes) for _ in rows)
+    return _over_devices(layout)(local, in_specs=specs)(at, *rows)
+
+
+def _sum_of_chunks(statistics, at, X: Array, weights: Array | None, merge, chunk: int):
+    n = X.shape[0]
+    if n <= 2 * chunk:
+        return statistics(at, X, weights)
+    # Chunks of one length, so that the statistics are compiled once. The last may
+    # reach back over rows that were counted before: these weigh nothing in it.
+    count = -(-n // chunk)
+    size = -(-n // count)
+
+    def part(i):
+        begin = jnp.minimum(i * size, n - size)
+        rows = lax.dynamic_slice_in_dim(X, begin, size)
+        fresh = (begin + jnp.arange(size) >= i * size).astype(X.dtype)
         if weights is None:
-            return statistics(rows, None)
-        return statistics(rows, lax.dynamic_slice_in_dim(weights, start, size))
+            return statistics(at, rows, fresh)
+        return statistics(
+            at, rows, fresh * lax.dynamic_slice_in_dim(weights, begin, size)
+        )
 
     def body(i, total):
-        return merge(total, part(i * chunk, chunk))
+        here = part(i)
+        both = merge(total, here)
+        return jax.tree.map(lambda x, y: jnp.where(i == 0, x, y), here, both)
 
-    total = lax.fori_loop(1, whole, body, part(0, chunk))
-    return merge(total, part(whole * chunk, rest)) if rest else total
+    nothing = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(part, 0)
+    )
+    return lax.fori_loop(0, count, body, nothing)

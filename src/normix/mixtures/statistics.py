@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Self
+from functools import reduce
+from typing import Any, NamedTuple, Self
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
+
+from normix._arrays import is_traced
 
 
 class NormalMixtureEta(eqx.Module):
@@ -93,6 +100,96 @@ class FactorMixtureStats(eqx.Module):
 
 
 MixtureStatistics = NormalMixtureEta | FactorMixtureStats
+
+
+class MixtureSums(eqx.Module):
+    """What an E-step gathers from rows, summed: joined with others by :func:`merge`.
+
+    - ``totals``: the sums, by weight, of the statistics of ``X - location``. Near a
+      row that coincides with μ the weight ``E[1/Y]`` is enormous, and about μ, which
+      is the location, it does not cancel digits of the others.
+    - ``log_likelihood``: the total.
+    - ``weight``: of all rows; their number, where each counts once.
+    - ``location``: μ of the model that took the E-step, shape ``(d,)``.
+    - ``nearest``: the least ``b + (x-μ)ᵀΣ⁻¹(x-μ)`` of a row, and ``nearest_row``,
+      shape ``(d,)``, where that is: they tell a likelihood without bound.
+    """
+
+    totals: MixtureStatistics
+    log_likelihood: Float[Array, ""]
+    weight: Float[Array, ""]
+    location: Float[Array, " d"]
+    nearest: Float[Array, ""]
+    nearest_row: Float[Array, " d"]
+
+    def means(self) -> MixtureStatistics:
+        """The expectations of ``X - location``, averaged over the rows' weight."""
+        return jax.tree.map(lambda total: total / self.weight, self.totals)
+
+    def expectations(self) -> MixtureStatistics:
+        """The expectations in the data's coordinates, as of ``model.e_step(X)``."""
+        return self.means().translate(self.location)
+
+    def mean_log_likelihood(self) -> Float[Array, ""]:
+        """The mean log-likelihood of the rows, by weight."""
+        return self.log_likelihood / self.weight
+
+    def _added(self) -> tuple[MixtureStatistics, Array, Array]:
+        return self.totals, self.log_likelihood, self.weight
+
+    def merge(self, other: MixtureSums) -> MixtureSums:
+        """The same of both sets of rows together; both by one model."""
+        totals, ll, weight = jax.tree.map(jnp.add, self._added(), other._added())
+        closer = self.nearest <= other.nearest
+        nearest = jnp.where(closer, self.nearest, other.nearest)
+        row = jnp.where(closer, self.nearest_row, other.nearest_row)
+        return MixtureSums(totals, ll, weight, self.location, nearest, row)
+
+    def all_reduced(self, axes: Any) -> MixtureSums:
+        """The same of the rows of all devices along axes of a mesh."""
+        flat, unravel = ravel_pytree(self._added())
+        totals, ll, weight = unravel(lax.psum(flat, axes))
+        near = jnp.append(self.nearest_row, self.nearest)
+        near = lax.all_gather(near, axes).reshape(-1, near.shape[0])
+        near = near[jnp.argmin(near[:, -1])]
+        return MixtureSums(totals, ll, weight, self.location, near[-1], near[:-1])
+
+
+def merge(*parts: MixtureSums) -> MixtureSums:
+    """The sums over all rows, from those over parts of them.
+
+    It does not matter how the rows are parted or in which order the parts come, to
+    rounding: ``functools.reduce(merge, parts)``, a tree of pairs, and ``merge(*parts)``
+    agree.
+
+    **Raises**: ``ValueError`` for none, and for parts of different models.
+
+    >>> import normix
+    >>> from normix.datasets import load_sp500_returns
+    >>> X = load_sp500_returns(["AAPL", "XOM"]).values
+    >>> model = normix.NormalInverseGaussian.default_init(X)
+    >>> parts = [model.e_step_sums(X[:500]), model.e_step_sums(X[500:])]
+    >>> total = normix.merge(*parts)
+    >>> int(total.weight) == len(X)
+    True
+    >>> model = model.m_step(total)
+    """
+    if not parts:
+        raise ValueError("merge needs at least one MixtureSums")
+    if not is_traced(*parts):
+        first = np.asarray(parts[0].location)
+        for part in parts[1:]:
+            if not np.array_equal(first, np.asarray(part.location)):
+                raise ValueError(
+                    "the sums come from different models, at locations "
+                    f"{first} and {np.asarray(part.location)}"
+                )
+    return reduce(_merge, parts)
+
+
+@jax.jit
+def _merge(a: MixtureSums, b: MixtureSums) -> MixtureSums:
+    return a.merge(b)
 
 
 class PosteriorMeans(NamedTuple):

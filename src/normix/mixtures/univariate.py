@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._arrays import as_float, as_series
+from normix._passes import Data
 from normix.distributions.quantile_table import QuantileTable
 from normix.mixtures.classical import check_scalars
 from normix.mixtures.dispersion import CholeskyDispersion
@@ -29,6 +30,7 @@ class UnivariateNormalMixture(MarginalMixture):
 
     _dispersion_class: ClassVar[type[CholeskyDispersion]] = CholeskyDispersion
     _form: ClassVar[str] = "univariate"
+    _axes: ClassVar[int] = 1
 
     @classmethod
     def _rows(cls, X, columns=None):
@@ -141,19 +143,17 @@ class UnivariateNormalMixture(MarginalMixture):
         return _quantile_table(self.joint)
 
     @classmethod
-    def check_rows(cls, X):
-        check_full_rank(X)
+    def _check_size(cls, n, d):
+        check_full_rank(n, d)
 
     @classmethod
-    def default_init(cls, X: Float[ArrayLike, " n"]) -> Self:
+    def default_init(cls, X: Data) -> Self:
         """A start for EM from data of shape ``(n,)``; see ``NormalMixture``.
 
         **Raises**: ``ValueError`` for fewer than 2 different values, NaN or infinite
         entries.
         """
-        rows = cls._rows(X)
-        check_full_rank(rows)
-        return cls(initial_joint(cls._joint_class, rows))
+        return cls(initial_joint(cls._joint_class, cls._rows_to_start(X)))
 
 
 def _standard(joint: JointNormalMixture):

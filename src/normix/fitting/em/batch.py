@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -12,16 +13,20 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_weights, check_option, is_traced
+from normix._passes import Data, RowPasses, passes_over
 from normix.exponential_family import BACKENDS, METHODS, SolverOptions
 from normix.fitting.em import loop
 from normix.fitting.em.acceleration import ACCELERATIONS
 from normix.fitting.em.options import ALGORITHMS, ALPHA_MIN, constraints_for
+from normix.fitting.em.passes import Sweeps, turn
 from normix.fitting.em.regularization import REGULARIZATIONS
 from normix.fitting.em.report import Report
 from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule
-from normix.mixtures.initial import random_joint
+from normix.fitting.em.ties import equal_to_nearest, largest_group
+from normix.mixtures.initial import constant_columns, random_joint
 from normix.mixtures.marginal import MarginalMixture, solver_options
+from normix.mixtures.rows import Layout, layout_of, replicated, sample_of, spread
 
 # Iterations are handed to the device in blocks that take about this long, so that
 # Ctrl-C is answered within it.
@@ -58,6 +63,9 @@ class BatchEMFitter(eqx.Module):
       :class:`~normix.EtaUpdateRule`; None uses the E-step as it is.
     - ``track_ll``: keep the histories even when ``verbose`` is 0.
     - ``m_step_kwargs``: ``maxiter`` and ``tol`` of the subordinator's solver.
+    - ``chunk_size``: rows that the E-step takes at once, which bounds the memory beside
+      the data; None leaves it to normix. The estimates do not depend on it, to
+      rounding.
 
     The log-likelihood never falls from one iteration to the next, but with an
     ``eta_update``, which may have another aim.
@@ -88,6 +96,7 @@ class BatchEMFitter(eqx.Module):
     eta_update: EtaUpdateRule | None = None
     track_ll: bool = eqx.field(static=True, default=False)
     m_step_kwargs: dict[str, Any] | None = eqx.field(static=True, default=None)
+    chunk_size: int | None = eqx.field(static=True, default=None)
 
     def __init__(
         self,
@@ -107,6 +116,7 @@ class BatchEMFitter(eqx.Module):
         eta_update: EtaUpdateRule | None = None,
         track_ll: bool = False,
         m_step_kwargs: dict[str, Any] | None = None,
+        chunk_size: int | None = None,
     ):
         check_option("algorithm", algorithm, ALGORITHMS)
         check_option("acceleration", acceleration, tuple(ACCELERATIONS))
@@ -120,6 +130,8 @@ class BatchEMFitter(eqx.Module):
             raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
         if max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, got {max_iter}")
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
         if not tol >= 0:
             raise ValueError(f"tol must not be negative, got {tol}")
         if eta_update is not None and (acceleration, algorithm) != ("none", "em"):
@@ -142,6 +154,7 @@ class BatchEMFitter(eqx.Module):
         self.eta_update = eta_update
         self.track_ll = track_ll
         self.m_step_kwargs = m_step_kwargs
+        self.chunk_size = chunk_size
         self._solver()  # checks them
 
     def _solver(self) -> SolverOptions:
@@ -151,7 +164,7 @@ class BatchEMFitter(eqx.Module):
             | (self.m_step_kwargs or {})
         )
 
-    def _plan(self, model: MarginalMixture) -> loop.Plan:
+    def _plan(self, model: MarginalMixture, layout: Layout) -> loop.Plan:
         # A closed-form M-step has no use for options: the same plan, compiled once.
         closed = model.joint.subordinator.closed_form
         solver = SolverOptions() if closed else self._solver()
@@ -161,6 +174,7 @@ class BatchEMFitter(eqx.Module):
             self.acceleration,
             self.e_step_backend,
             solver,
+            layout,
         )
 
     def _bounded(self, model: MarginalMixture) -> bool:
@@ -180,7 +194,7 @@ class BatchEMFitter(eqx.Module):
     def fit(
         self,
         model: MarginalMixture,
-        X: ArrayLike,
+        X: Data,
         *,
         weights: Float[ArrayLike, " n"] | None = None,
         n_starts: int = 1,
@@ -194,33 +208,48 @@ class BatchEMFitter(eqx.Module):
         one of seed 0); all run in one vectorised call, the best is returned and the
         others are in its ``starts``.
 
+        Data larger than memory: ``X`` may be a :class:`numpy.memmap`, or an iterable
+        of arrays ``(m, d)`` that begins anew whenever it is gone through. Every E-step
+        then reads all of it, ``chunk_size`` rows at a time.
+
+        Data on several devices: an ``X`` whose rows are placed over an axis of a mesh
+        by :class:`jax.sharding.NamedSharding` stays where it is, also where the
+        devices belong to several processes; all of them make the same call, and sums
+        are all they exchange.
+
         Works under ``jit`` and ``vmap``, where nothing is printed. Ctrl-C returns the
         last complete iteration.
 
         **Raises**: ``ValueError`` for data of another width, too few rows (``d + 1``
-        for a full dispersion), constant columns, NaN or infinite entries, weights that
-        do not fit, and constraints that the family does not have.
+        for a full dispersion), constant columns, NaN or infinite entries, an iterator
+        that can be gone through only once, weights that do not fit, and constraints
+        that the family does not have.
         """
         start = time.perf_counter()
-        rows = model._rows(X, model.d)
-        model.check_rows(rows)
-        w = None if weights is None else as_weights(weights, rows.shape[0])
         if n_starts < 1:
             raise ValueError(f"n_starts must be at least 1, got {n_starts}")
-        plan = self._plan(model)
+        passes = passes_over(X, model._axes)
+        if passes is not None:
+            if n_starts > 1:
+                raise ValueError(
+                    "n_starts needs data in memory: find the best start on a sample"
+                )
+            return self._fit_in_passes(model, passes, weights, start)
+        rows = model._rows(cast(ArrayLike, X), model.d)
+        model.check_fit(len(rows), model.d, constant_columns(rows))
+        w = None if weights is None else as_weights(weights, rows.shape[0])
+        layout = layout_of(rows, self.chunk_size)
+        plan = self._plan(model, layout)
         dtype = jnp.result_type(rows, model.joint.mu)
-
-        def cast(tree):
-            return jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), tree)
-
-        rows, w, joint = rows.astype(dtype), cast(w), cast(model.joint)
-        held = cast(constraints_for(self, model))
-        tol = jnp.asarray(self.tol, dtype)
-        asked = (tol, self._gauge(), held, self.eta_update)
+        rows, w, joint = _cast((rows, w, model.joint), dtype)
+        asked = self._asked(model, dtype)
+        if layout.mesh is not None:
+            joint, asked = replicated((joint, asked), layout)
+            w = None if w is None else spread(w, layout)
         if n_starts > 1:
             key = jax.random.key(0) if key is None else key
-            every = _starts(joint, rows, key, n_starts)
-            fitted, states = _solve_all(every, rows, w, *asked, plan)
+            every = _starts(joint, sample_of(rows, layout), key, n_starts)
+            fitted, states = _solve_all(every, rows, w, asked, plan)
             if is_traced(fitted, states):
                 return self._best(model, fitted, states, jnp.asarray(jnp.nan, dtype))
             jax.block_until_ready(fitted)
@@ -231,17 +260,60 @@ class BatchEMFitter(eqx.Module):
             report.starts(result)
             report.closing(result)
             return result
-        if is_traced(joint, rows, w, held):
+        if is_traced(joint, rows, w, asked):
             fitted, state = loop.solve(joint, rows, w, *asked, plan)
             return self._result(model, fitted, state, jnp.asarray(jnp.nan, dtype))
 
         report = Report(self.verbose)
         report.header(type(model).__name__, self)
         problem, state = loop.init_jit(joint, rows, w, *asked, plan)
-        state, interrupted = _drive(state, rows, problem, plan, report)
+
+        def advance(state, block):
+            return loop.advance_jit(state, rows, problem, jnp.asarray(block), plan)
+
+        state, interrupted = _drive(state, advance, self.max_iter, report)
         fitted = jax.block_until_ready(loop.finish_jit(state, problem))
         elapsed = time.perf_counter() - start
         result = self._result(model, fitted, state, elapsed, rows, interrupted)
+        report.closing(result)
+        return result
+
+    def _asked(self, model: MarginalMixture, dtype):
+        """What :func:`loop.begin` takes besides the data."""
+        held = _cast(constraints_for(self, model), dtype)
+        return jnp.asarray(self.tol, dtype), self._gauge(), held, self.eta_update
+
+    def _fit_in_passes(
+        self, model: MarginalMixture, passes: RowPasses, weights, start: float
+    ) -> EMResult:
+        univariate = model._axes == 1
+
+        def check(chunk):
+            model._rows(chunk[:, 0] if univariate else chunk, model.d)
+
+        found = passes.moments(check)
+        model.check_fit(found.n, model.d, found.constant)
+        dtype = jnp.result_type(found.dtype, model.joint.mu)
+        w = None if weights is None else np.asarray(as_weights(weights, found.n))
+        plan = self._plan(
+            model, Layout() if self.chunk_size is None else Layout(self.chunk_size)
+        )
+        joint, centre, scale = _cast((model.joint, found.mean, found.scale), dtype)
+        asked = self._asked(model, dtype)
+        if is_traced(joint, asked):
+            raise ValueError("data that are read in chunks cannot be fitted under jit")
+        report = Report(self.verbose)
+        report.header(type(model).__name__, self)
+        problem, state = loop.begin_jit(joint, centre, scale, None, *asked, plan)
+        sweep = Sweeps(passes, w, found.n, np.dtype(dtype), self.chunk_size)
+
+        def advance(state, _):
+            return turn(state, sweep, found.n, problem, plan)
+
+        state, interrupted = _drive(state, advance, self.max_iter, report)
+        fitted = jax.block_until_ready(loop.finish_jit(state, problem))
+        elapsed = time.perf_counter() - start
+        result = self._result(model, fitted, state, elapsed, passes, interrupted)
         report.closing(result)
         return result
 
@@ -251,7 +323,7 @@ class BatchEMFitter(eqx.Module):
         fitted,
         state: loop.State,
         elapsed,
-        rows: Array | None = None,
+        data: Array | RowPasses | None = None,
         interrupted: bool = False,
     ) -> EMResult:
         kept = self.verbose >= 1 or self.track_ll
@@ -260,16 +332,16 @@ class BatchEMFitter(eqx.Module):
             mu = jnp.broadcast_to(as_float(self.fix["mu"]), fitted.mu.shape)
             fitted = eqx.tree_at(lambda j: j.mu, fitted, mu.astype(fitted.mu.dtype))
         ties, unbounded = None, state.unbounded
-        if rows is not None and np.ndim(state.share) == 0:
-            here = _ties(rows, fitted.mu)
+        if data is not None and np.ndim(state.share) == 0:
+            here = equal_to_nearest(data, fitted.mu) if state.share > 0 else 0
             unbounded = bool(unbounded | (here * state.share >= 0.5))
-            ties = _ties(rows)
+            ties = largest_group(data)
         # An unbounded likelihood has no maximum to converge to.
         converged = state.converged & jnp.logical_not(unbounded)
         scalars = (state.n_iter, converged, state.log_likelihood, state.diverged)
         scalars = (*scalars, unbounded)
         histories = (state.log_likelihoods, state.param_changes, state.criteria)
-        if rows is not None and np.ndim(state.share) == 0:
+        if data is not None and np.ndim(state.share) == 0:
             n = max(int(state.n_iter), 0)
             histories = tuple(history[:n] for history in histories)
             scalars = n, *(np.asarray(leaf).item() for leaf in scalars[1:])
@@ -306,17 +378,8 @@ def _is_none(x) -> bool:
     return x is None
 
 
-def _ties(rows: Array, mu: Array | None = None) -> int:
-    """How many rows are equal, at most; or equal to the one nearest to ``mu``."""
-    host = np.asarray(rows)
-    if mu is not None:
-        spread = host.std(axis=0)
-        gaps = np.abs(host - np.asarray(mu)) / np.where(spread > 0, spread, 1.0)
-        nearest = host[np.argmin(gaps.max(axis=1))]
-        return int((host == nearest).all(axis=1).sum())
-    # Rows as numbers, by a direction that tells different rows apart.
-    direction = np.random.default_rng(0).normal(size=host.shape[1])
-    return int(np.unique(host @ direction, return_counts=True)[1].max())
+def _cast(tree, dtype):
+    return jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), tree)
 
 
 @eqx.filter_jit
@@ -327,32 +390,31 @@ def _starts(joint, rows: Array, key: PRNGKeyArray, n_starts: int):
 
 
 @eqx.filter_jit
-def _solve_all(every, rows, weights, tol, gauge, held, rule, plan):
+def _solve_all(every, rows, weights, asked, plan):
     def one(joint):
-        return loop.solve(joint, rows, weights, tol, gauge, held, rule, plan)
+        return loop.solve(joint, rows, weights, *asked, plan)
 
     return jax.vmap(one)(every)
 
 
 def _drive(
     state: loop.State,
-    X: Array,
-    problem: loop.Problem,
-    plan: loop.Plan,
+    advance: Callable[[loop.State, int], loop.State],
+    most: int,
     report: Report,
 ) -> tuple[loop.State, bool]:
     """Run to the end in blocks; the last whole state, and whether Ctrl-C ended it."""
     block = 1
+    # Processes that share the work must all do the same, whatever their clocks say.
+    alone = jax.process_count() == 1
     try:
         while bool(state.pending):
             began = time.perf_counter()
-            state = jax.block_until_ready(
-                loop.advance_jit(state, X, problem, jnp.asarray(block), plan)
-            )
+            state = jax.block_until_ready(advance(state, block))
             took = time.perf_counter() - began
             report.row(state)
-            if not report.every_iteration and took < _SECONDS_A_BLOCK:
-                block = min(8 * block, plan.max_iter)
+            if alone and not report.every_iteration and took < _SECONDS_A_BLOCK:
+                block = min(8 * block, most)
     except KeyboardInterrupt:
         return state, True
     return state, False

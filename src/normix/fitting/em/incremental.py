@@ -19,6 +19,7 @@ from normix.fitting.em.regularization import REGULARIZATIONS
 from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule, RobbinsMonroUpdate
 from normix.fitting.em.steps import IncrementalState
+from normix.mixtures.initial import constant_columns
 from normix.mixtures.marginal import MarginalMixture, solver_options
 
 # About how many times a printed or tracked fit looks at all of the data.
@@ -235,7 +236,7 @@ class IncrementalEMFitter(eqx.Module):
         """
         began = time.perf_counter()
         rows = model._rows(X, model.d)
-        model.check_rows(rows)
+        model.check_fit(len(rows), model.d, constant_columns(rows))
         dtype = jnp.result_type(rows, model.joint.mu)
         rows = rows.astype(dtype)
         model = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model)

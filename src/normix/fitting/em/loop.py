@@ -17,8 +17,9 @@ from normix.fitting.em.regularization import gauge_scale
 from normix.fitting.em.rules import EtaUpdateRule
 from normix.mixtures.constraints import Constraints
 from normix.mixtures.initial import tree_where
-from normix.mixtures.joint import JointNormalMixture, RowSums
-from normix.mixtures.statistics import MixtureStatistics
+from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.rows import Layout
+from normix.mixtures.statistics import MixtureStatistics, MixtureSums
 
 # A fall of the mean log-likelihood by so many units in the last place of 1 + |it| is
 # rounding: the tables of the E-step are good to some tens of them.
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     acceleration: str
     e_step_backend: str
     m_step: SolverOptions
+    layout: Layout
 
 
 class Problem(NamedTuple):
@@ -96,6 +98,24 @@ def init(
     centre = jnp.where(jnp.isfinite(centre), centre, 0.0)
     spread = ((X - centre) ** 2).mean(axis=0)
     scale = jnp.where(spread > 0, jnp.sqrt(spread), 1.0)
+    return begin(
+        model, centre, scale, weights, tol, regularization, constraints, rule, plan
+    )
+
+
+def begin(
+    model: JointNormalMixture,
+    centre: Array,
+    scale: Array,
+    weights: Array | None,
+    tol: Array,
+    regularization: Array,
+    constraints: Constraints,
+    rule: EtaUpdateRule | None,
+    plan: Plan,
+) -> tuple[Problem, State]:
+    """:func:`init` for data with these column means and standard deviations."""
+    dtype = centre.dtype
     problem = Problem(
         centre,
         scale,
@@ -109,8 +129,8 @@ def init(
     eta = None if rule is None else model.expectations()
     model = _feasible(model.translated(-centre), problem.constraints)
     size = model.coordinates().shape[0]
-    accelerator = ACCELERATIONS[plan.acceleration].begin(size, X.dtype)
-    history = jnp.full(plan.max_iter, jnp.nan, X.dtype)
+    accelerator = ACCELERATIONS[plan.acceleration].begin(size, dtype)
+    history = jnp.full(plan.max_iter, jnp.nan, dtype)
     no = jnp.array(False)
     state = State(
         model=model,
@@ -118,12 +138,12 @@ def init(
         following=model,
         plain=jnp.array(True),
         pending=jnp.array(True),
-        log_likelihood=jnp.asarray(jnp.nan, X.dtype),
+        log_likelihood=jnp.asarray(jnp.nan, dtype),
         n_iter=jnp.asarray(-1, jnp.result_type(int)),
         converged=no,
         diverged=no,
         unbounded=no,
-        share=jnp.zeros((), X.dtype),
+        share=jnp.zeros((), dtype),
         accelerator=accelerator,
         eta=eta,
         rule_state=None if rule is None else rule.initial_state(),
@@ -178,45 +198,80 @@ def _in_gauge(model: JointNormalMixture, problem: Problem) -> JointNormalMixture
     return model.rescaled(scale)
 
 
-def _em_step(state: State, X: Array, problem: Problem, plan: Plan):
-    """EM's step from the proposal, and what was found on the way to it."""
+def sweep(model: JointNormalMixture, X: Array, problem: Problem, plan: Plan):
+    """The E-step on all rows."""
+    # About the column means: raw second moments would cancel where these are large.
+    return model.sums(
+        X,
+        plan.e_step_backend,
+        problem.weights,
+        shift=problem.centre,
+        layout=plan.layout,
+    )
+
+
+class Step(NamedTuple):
+    """Where EM goes from a proposal, and what an update rule made of the E-step."""
+
+    following: JointNormalMixture
+    eta: MixtureStatistics | None
+    rule_state: Any
+
+
+def em_step(
+    state: State, sums: MixtureSums, size: Array, problem: Problem, plan: Plan
+) -> Step:
+    """EM's step from the proposal, ``sums`` being its E-step on ``size`` rows."""
     model = state.proposal
-
-    def e_step(model) -> RowSums:
-        # About the column means: raw second moments would cancel where these are large.
-        return model.sums(X, plan.e_step_backend, problem.weights, shift=problem.centre)
-
-    def m_step(model, eta, sums=None):
-        return model.maximised_about(eta, plan.m_step, problem.constraints, sums)
-
-    if plan.algorithm == "mcecm":
-        # The E-step is repeated between the two halves of the M-step.
-        def half(k, carry):
-            at, first = carry
-            sums = e_step(at)
-            new = m_step(at, sums.means(), sums)
-            normal = eqx.tree_at(lambda m: m.subordinator, new, at.subordinator)
-            mixing = eqx.tree_at(lambda m: m.subordinator, at, new.subordinator)
-            at = tree_where(k == 0, _in_gauge(normal, problem), mixing)
-            return at, tree_where(k == 0, sums, first)
-
-        begin = model, jax.tree.map(jnp.zeros_like, jax.eval_shape(e_step, model))
-        new, sums = lax.fori_loop(0, 2, half, begin)
-        return sums, _in_gauge(new, problem), state.eta, state.rule_state
-
-    sums = e_step(model)
-    eta, memory = sums.means(), state.rule_state
     if problem.rule is None or state.eta is None:
-        following = m_step(model, eta, sums)
-        return sums, _in_gauge(following, problem), None, None
+        new = model.maximised_about(
+            sums.means(), plan.m_step, problem.constraints, sums
+        )
+        return Step(_in_gauge(new, problem), None, None)
     # Rules speak of the data's own coordinates.
     shift = model.mu + problem.centre
+    eta = sums.means().translate(shift)
+    eta, memory = problem.rule(state.eta, eta, state.n_iter + 2, size, state.rule_state)
+    new = model.maximised_about(eta.translate(-shift), plan.m_step, problem.constraints)
+    return Step(_in_gauge(new, problem), eta, memory)
+
+
+def half_step(
+    k: Array | int,
+    at: JointNormalMixture,
+    sums: MixtureSums,
+    problem: Problem,
+    plan: Plan,
+) -> JointNormalMixture:
+    """MCECM's step, of which the E-step is repeated before its second half.
+
+    The first, ``k = 0``, finds (μ, γ, Σ); the other the law of Y.
+    """
+    new = at.maximised_about(sums.means(), plan.m_step, problem.constraints, sums)
+    normal = eqx.tree_at(lambda m: m.subordinator, new, at.subordinator)
+    mixing = eqx.tree_at(lambda m: m.subordinator, at, new.subordinator)
+    return _in_gauge(tree_where(k == 0, normal, mixing), problem)
+
+
+def _evaluated(state: State, X: Array, problem: Problem, plan: Plan):
+    """The E-step at the proposal, and EM's step from it."""
+    model = state.proposal
+    if plan.algorithm == "mcecm":
+
+        def half(k, carry):
+            at, first = carry
+            sums = sweep(at, X, problem, plan)
+            return half_step(k, at, sums, problem, plan), tree_where(
+                k == 0, sums, first
+            )
+
+        shapes = jax.eval_shape(lambda m: sweep(m, X, problem, plan), model)
+        start = model, jax.tree.map(jnp.zeros_like, shapes)
+        new, sums = lax.fori_loop(0, 2, half, start)
+        return sums, Step(new, state.eta, state.rule_state)
+    sums = sweep(model, X, problem, plan)
     size = jnp.asarray(X.shape[0], X.dtype)
-    eta, memory = problem.rule(
-        state.eta, eta.translate(shift), state.n_iter + 2, size, memory
-    )
-    following = m_step(model, eta.translate(-shift))
-    return sums, _in_gauge(following, problem), eta, memory
+    return sums, em_step(state, sums, size, problem, plan)
 
 
 def all_finite(*trees) -> Bool[Array, ""]:
@@ -226,12 +281,20 @@ def all_finite(*trees) -> Bool[Array, ""]:
 
 def step(state: State, X: Array, problem: Problem, plan: Plan) -> State:
     """Evaluate the proposal, accept or refuse it, and make the next."""
+    sums, found = _evaluated(state, X, problem, plan)
+    return judged(state, sums, found, problem, plan)
+
+
+def judged(
+    state: State, sums: MixtureSums, found: Step, problem: Problem, plan: Plan
+) -> State:
+    """The state after the proposal's E-step: accepted or refused, with the next."""
     model, k = state.proposal, state.n_iter
-    sums, following, eta, rule_state = _em_step(state, X, problem, plan)
-    log_likelihood = sums.log_likelihood / sums.weight
+    following, eta, rule_state = found
+    log_likelihood = sums.mean_log_likelihood()
     finite = all_finite(model, sums, log_likelihood)
 
-    eps = jnp.finfo(X.dtype).eps
+    eps = jnp.finfo(log_likelihood.dtype).eps
     slack = _ROUNDING * eps * (1 + jnp.abs(state.log_likelihood))
     rising = (k < 0) | (log_likelihood >= state.log_likelihood - slack)
     if problem.rule is not None:
@@ -353,6 +416,7 @@ def solve(
     return finish(state, problem), state
 
 
+begin_jit = partial(jax.jit, static_argnames="plan")(begin)
 init_jit = partial(jax.jit, static_argnames="plan")(init)
 advance_jit = partial(jax.jit, static_argnames="plan")(advance)
 finish_jit = jax.jit(finish)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jax
+
 from normix.fitting.em.result import EMResult
 
 if TYPE_CHECKING:
@@ -14,10 +16,13 @@ _RULE = "=" * 60
 
 
 class Report:
-    """Prints a header, rows and a closing line, as far as ``verbose`` asks for them."""
+    """Prints a header, rows and a closing line, as far as ``verbose`` asks for them.
+
+    Of several processes that share a fit, only the first prints.
+    """
 
     def __init__(self, verbose: int):
-        self.verbose = verbose
+        self.verbose = verbose if jax.process_index() == 0 else 0
 
     @property
     def every_iteration(self) -> bool:

@@ -148,5 +148,4 @@ def run(state, X, order, span, rule, gauge, plan: Plan) -> IncrementalState:
 
 @partial(jax.jit, static_argnames="backend")
 def mean_log_likelihood(joint: JointNormalMixture, X: Array, backend: str):
-    sums = joint.sums(X, backend)
-    return sums.log_likelihood / sums.weight
+    return joint.sums(X, backend).mean_log_likelihood()

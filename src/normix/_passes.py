@@ -1,0 +1,193 @@
+"""Rows that are not held in memory: on disk, or given chunk by chunk in every pass."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import ArrayLike, Float
+
+# Rows that are read at once from a memory map: some megabytes.
+_READ = 65_536
+
+
+# What a fit takes: an array, or arrays one after the other.
+Data = ArrayLike | Iterable[ArrayLike]
+
+
+class Moments(NamedTuple):
+    """What a pass over all rows finds."""
+
+    n: int
+    mean: Float[np.ndarray, " d"]
+    scale: Float[np.ndarray, " d"]
+    """Standard deviations; 1 for a constant column."""
+    constant: list[int]
+    """Columns of one value."""
+    dtype: np.dtype
+
+
+class RowPasses:
+    """Rows in chunks, gone through as often as asked for."""
+
+    def __init__(self, data: np.memmap | Iterable[ArrayLike]):
+        self._data = data
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """One pass: arrays of shape ``(m, d)``, of whatever lengths."""
+        data = self._data
+        if not isinstance(data, np.memmap):
+            arrays: Iterator = (np.asarray(chunk) for chunk in data)
+        else:
+            arrays = _read(data)
+        for array in arrays:
+            yield array[:, None] if array.ndim == 1 else array
+
+    def blocks(
+        self,
+        size: int,
+        n: int,
+        weights: Float[np.ndarray, " n"] | None,
+        dtype: np.dtype,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """One pass over ``n`` rows in blocks of ``size``, with their weights.
+
+        The last one is filled up with rows of weight 0: one shape, one program.
+        **Raises**: ``ValueError`` where it is another number of rows.
+        """
+        done = 0
+
+        def weighed(rows):
+            nonlocal done
+            m, missing = len(rows), size - len(rows)
+            if done + m > n:
+                raise ValueError(f"a pass over the data gave more than {n} rows")
+            w = np.ones(m) if weights is None else weights[done : done + m]
+            done += m
+            if missing:
+                rows = np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)])
+            return rows, np.pad(w, (0, missing)).astype(dtype)
+
+        held: list[np.ndarray] = []
+        count = 0
+        for chunk in self.chunks():
+            begin = 0
+            while begin < len(chunk):
+                part = chunk[begin : begin + size - count]
+                # A copy: the chunk may be its owner's buffer, used again.
+                held.append(np.array(part, dtype))
+                begin, count = begin + len(part), count + len(part)
+                if count == size:
+                    yield weighed(held[0] if len(held) == 1 else np.concatenate(held))
+                    held, count = [], 0
+        if held:
+            yield weighed(np.concatenate(held))
+        if done != n:
+            raise ValueError(f"a pass over the data gave {done} rows, the first {n}")
+
+    def moments(self, check: Callable[[np.ndarray], object]) -> Moments:
+        """One pass that checks every chunk and finds the columns' moments.
+
+        Merged chunk by chunk (Chan, Golub & LeVeque, Am. Stat. 37, 1983).
+        **Raises**: what ``check`` raises, with the chunk's number, and ``ValueError``
+        where there is no row.
+        """
+        n = 0
+        mean, second = np.zeros(1), np.zeros(1)
+        low, high = np.full(1, np.inf), np.full(1, -np.inf)
+        dtype = np.dtype(np.float32)
+        for k, chunk in enumerate(self.chunks(), start=1):
+            try:
+                check(chunk)
+            except ValueError as error:
+                raise ValueError(f"chunk {k}: {error}") from None
+            m = len(chunk)
+            here = chunk.mean(axis=0, dtype=float)
+            gap = here - mean
+            mean = mean + gap * (m / (n + m))
+            second = second + ((chunk - here) ** 2).sum(axis=0)
+            second = second + gap**2 * (n * m / (n + m))
+            n += m
+            low = np.minimum(low, chunk.min(axis=0))
+            high = np.maximum(high, chunk.max(axis=0))
+            dtype = np.result_type(dtype, chunk)
+        if n == 0:
+            raise ValueError("the data have no chunks, or gave them away before")
+        spread = second / n
+        scale = np.where(spread > 0, np.sqrt(spread), 1.0)
+        constant = np.nonzero(low == high)[0].tolist()
+        return Moments(n, mean, scale, constant, dtype)
+
+    def sample(self, enough: int) -> Float[np.ndarray, "m d"]:
+        """Evenly spaced rows, between ``enough`` and twice as many if there are."""
+        every, seen, count = 1, 0, 0
+        kept: list[np.ndarray] = []
+        for chunk in self.chunks():
+            part = np.array(chunk[-seen % every :: every])
+            seen += len(chunk)
+            kept.append(part)
+            count += len(part)
+            while count > 2 * enough:
+                kept = [np.concatenate(kept)[::2]]
+                every, count = 2 * every, len(kept[0])
+        if not kept:
+            raise ValueError("the data have no chunks, or gave them away before")
+        return np.concatenate(kept)
+
+    def equal_to_nearest(self, point: Float[np.ndarray, " d"]) -> int:
+        """How many rows equal the one nearest to ``point``.
+
+        The columns are weighed by their spread in the first chunk.
+        """
+        least, nearest, count, scale = np.inf, point, 0, None
+        for chunk in self.chunks():
+            if scale is None:
+                spread = chunk.std(axis=0)
+                scale = np.where(spread > 0, spread, 1.0)
+            gaps = (np.abs(chunk - point) / scale).max(axis=1)
+            first = int(gaps.argmin())
+            if gaps[first] < least:
+                least, nearest, count = gaps[first], np.array(chunk[first]), 0
+            count += int((chunk == nearest).all(axis=1).sum())
+        return count
+
+
+def passes_over(X: object, ndim: int) -> RowPasses | None:
+    """Passes over ``X`` if it is to be read in chunks; None for an array.
+
+    That is a memory map, or an iterable of arrays of ``ndim`` dimensions.
+
+    **Raises**: ``ValueError`` for an iterator, which can be gone through only once.
+    """
+    if isinstance(X, np.memmap):
+        if X.ndim != ndim:
+            shape = "(n, d)" if ndim == 2 else "(n,)"
+            raise ValueError(f"X must have shape {shape}, got {X.shape}")
+        return RowPasses(X)
+    if isinstance(X, np.ndarray) or hasattr(X, "__array__"):
+        return None
+    if not isinstance(X, Iterable):
+        return None
+    if isinstance(X, Iterator):
+        raise ValueError(
+            f"a fit goes through the data again and again, and a {type(X).__name__} "
+            "can be gone through once: pass a list of chunks, a numpy.memmap, or an "
+            "object whose __iter__ begins anew; IncrementalEMFitter.fit_stream takes "
+            "what comes only once"
+        )
+    if isinstance(X, (list, tuple)) and (not X or np.ndim(X[0]) != ndim):
+        return None
+    return RowPasses(X)
+
+
+def _read(data: np.memmap) -> Iterator[np.ndarray]:
+    """Copies of consecutive rows; what was read does not stay in resident memory."""
+    # Pages of a private map may hold what its owner wrote: they cannot be read again.
+    shared = data.mode != "c" and hasattr(mmap, "MADV_DONTNEED")
+    mapped = getattr(data, "_mmap", None)
+    for begin in range(0, len(data), _READ):
+        yield np.array(data[begin : begin + _READ])
+        if shared and isinstance(mapped, mmap.mmap):
+            mapped.madvise(mmap.MADV_DONTNEED)
