@@ -264,19 +264,12 @@ class BatchEMFitter(eqx.Module):
             fitted, state = loop.solve(joint, rows, w, *asked, plan)
             return self._result(model, fitted, state, jnp.asarray(jnp.nan, dtype))
 
-        report = Report(self.verbose)
-        report.header(type(model).__name__, self)
         problem, state = loop.init_jit(joint, rows, w, *asked, plan)
 
         def advance(state, block):
             return loop.advance_jit(state, rows, problem, jnp.asarray(block), plan)
 
-        state, interrupted = _drive(state, advance, self.max_iter, report)
-        fitted = jax.block_until_ready(loop.finish_jit(state, problem))
-        elapsed = time.perf_counter() - start
-        result = self._result(model, fitted, state, elapsed, rows, interrupted)
-        report.closing(result)
-        return result
+        return self._run(model, problem, state, advance, rows, start)
 
     def _asked(self, model: MarginalMixture, dtype):
         """What :func:`loop.begin` takes besides the data."""
@@ -302,18 +295,30 @@ class BatchEMFitter(eqx.Module):
         asked = self._asked(model, dtype)
         if is_traced(joint, asked):
             raise ValueError("data that are read in chunks cannot be fitted under jit")
-        report = Report(self.verbose)
-        report.header(type(model).__name__, self)
         problem, state = loop.begin_jit(joint, centre, scale, None, *asked, plan)
         sweep = Sweeps(passes, w, found.n, np.dtype(dtype), self.chunk_size)
 
         def advance(state, _):
             return turn(state, sweep, found.n, problem, plan)
 
+        return self._run(model, problem, state, advance, passes, start)
+
+    def _run(
+        self,
+        model: MarginalMixture,
+        problem: loop.Problem,
+        state: loop.State,
+        advance: Callable[[loop.State, int], loop.State],
+        data: Array | RowPasses,
+        start: float,
+    ) -> EMResult:
+        """One fit from its first state to the end, reported."""
+        report = Report(self.verbose)
+        report.header(type(model).__name__, self)
         state, interrupted = _drive(state, advance, self.max_iter, report)
         fitted = jax.block_until_ready(loop.finish_jit(state, problem))
         elapsed = time.perf_counter() - start
-        result = self._result(model, fitted, state, elapsed, passes, interrupted)
+        result = self._result(model, fitted, state, elapsed, data, interrupted)
         report.closing(result)
         return result
 
