@@ -30,6 +30,7 @@ from normix.fitting.em import PolynomialUpdate as PolynomialUpdate
 from normix.fitting.em import RobbinsMonroUpdate as RobbinsMonroUpdate
 from normix.fitting.em import SampleWeightedUpdate as SampleWeightedUpdate
 from normix.fitting.em import Shrinkage as Shrinkage
+from normix.fitting.em import StreamError as StreamError
 from normix.fitting.em import affine_combine as affine_combine
 from normix.fitting.em import eta0_diagonal as eta0_diagonal
 from normix.fitting.em import eta0_from_model as eta0_from_model

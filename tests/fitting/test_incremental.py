@@ -273,3 +273,63 @@ def test_an_infinite_first_row_of_a_ragged_batch_is_counted_once():
     ragged[0, 0] = np.inf
     with pytest.raises(ValueError, match="batch 2: X must be finite, got 1 NaN or"):
         fitter.fit_stream(START, [X[:300], ragged])
+
+
+@pytest.mark.parametrize("make", ["batch", "incremental"])
+def test_no_gauge_changes_a_fit_by_a_rule_with_memory(make):
+    far = TRUE.replace(mu=np.full(2, 5.0), sigma=25 * np.eye(2))
+    rule = EWMAUpdate(w=0.2)
+    fits = {}
+    for gauge in ("none", "det_sigma_one", "det_sigma_x", "a_eq_b"):
+        if make == "batch":
+            fitter = BatchEMFitter(
+                eta_update=rule, regularization=gauge, max_iter=20, tol=0.0
+            )
+            fits[gauge] = fitter.fit(far, X[:4096])
+        else:
+            fitter = IncrementalEMFitter(
+                eta_update=rule,
+                regularization=gauge,
+                max_steps=20,
+                average_from=10,
+                inner_iter=2,
+            )
+            fits[gauge] = fitter.fit(far, X[:4096], key=KEY)
+    plain = fits.pop("none")
+    assert plain.log_likelihood < TRUE.marginal_log_likelihood(X[:4096]) - 1e-3
+    for gauge, fit in fits.items():
+        np.testing.assert_allclose(
+            fit.log_likelihood, plain.log_likelihood, rtol=1e-10, err_msg=gauge
+        )
+    np.testing.assert_allclose(
+        fits["det_sigma_one"].model.log_det_sigma(), 0.0, atol=1e-12
+    )
+
+
+def test_weights_may_be_functions_of_the_step():
+    rule = AffineUpdate(b=lambda t: 1 - 1 / (10 + t), c=lambda t: 1 / (10 + t))
+    same = RobbinsMonroUpdate(tau0=10.0)
+    parts = [
+        IncrementalEMFitter(eta_update=r, max_steps=6).fit(START, X, key=KEY)
+        for r in (rule, same)
+    ]
+    assert_same(parts[0].model, parts[1].model, rtol=1e-12)
+    whole = [
+        BatchEMFitter(eta_update=r, max_iter=3, tol=0.0).fit(START, X[:2000])
+        for r in (rule, same)
+    ]
+    assert_same(whole[0].model, whole[1].model, rtol=1e-12)
+
+
+def test_a_stream_goes_on_after_a_bad_batch():
+    fitter = IncrementalEMFitter(eta_update=SampleWeightedUpdate())
+    parts = [X[k : k + 256] for k in range(0, 1280, 256)]
+    broken = parts[2].copy()
+    broken[3, 0] = np.inf
+    coming = iter([*parts[:2], broken, *parts[3:]])
+    with pytest.raises(normix.StreamError, match="batch 3: X must be finite") as caught:
+        fitter.fit_stream(START, coming)
+    assert int(caught.value.state.step) == 2
+    state = fitter.fit_stream(caught.value.state, coming)
+    clean = fitter.fit_stream(START, [*parts[:2], *parts[3:]])
+    assert_same(state, clean, rtol=0)

@@ -60,6 +60,17 @@ class NormalMixtureEta(eqx.Module):
             self.E_XXT_inv_Y + second,
         )
 
+    def rescaled(self, s: Float[Array, ""]) -> Self:
+        """The expectations with ``sY`` in place of ``Y``, the same X."""
+        return type(self)(
+            self.E_inv_Y / s,
+            self.E_Y * s,
+            self.E_log_Y + jnp.log(s),
+            self.E_X,
+            self.E_X_inv_Y / s,
+            self.E_XXT_inv_Y / s,
+        )
+
 
 class FactorMixtureStats(eqx.Module):
     r"""Expectation parameters of a mixture with a factor dispersion.
@@ -95,6 +106,22 @@ class FactorMixtureStats(eqx.Module):
             self.E_XZT_inv_sqrtY + jnp.outer(shift, self.E_Z_inv_sqrtY),
             self.E_Z_inv_sqrtY,
             self.E_Z_sqrtY,
+            self.E_ZZT,
+        )
+
+    def rescaled(self, s: Float[Array, ""]) -> Self:
+        """The expectations with ``sY`` in place of ``Y``, the same X and Z."""
+        root = jnp.sqrt(s)
+        return type(self)(
+            self.E_inv_Y / s,
+            self.E_Y * s,
+            self.E_log_Y + jnp.log(s),
+            self.E_X,
+            self.E_X_inv_Y / s,
+            self.E_XXT_inv_Y / s,
+            self.E_XZT_inv_sqrtY / root,
+            self.E_Z_inv_sqrtY / root,
+            self.E_Z_sqrtY * root,
             self.E_ZZT,
         )
 

@@ -1,5 +1,6 @@
 from normix.fitting.em.batch import BatchEMFitter as BatchEMFitter
 from normix.fitting.em.incremental import IncrementalEMFitter as IncrementalEMFitter
+from normix.fitting.em.incremental import StreamError as StreamError
 from normix.fitting.em.result import EMResult as EMResult
 from normix.fitting.em.rules import AffineRule as AffineRule
 from normix.fitting.em.rules import AffineUpdate as AffineUpdate

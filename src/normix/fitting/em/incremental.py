@@ -26,6 +26,18 @@ from normix.mixtures.marginal import MarginalMixture, solver_options
 _CHECKPOINTS = 10
 
 
+class StreamError(ValueError):
+    """A batch of a stream that cannot be used; ``state`` is that before it.
+
+    ``fitter.fit_stream(error.state, batches)`` goes on with the batches after it, if
+    ``batches`` is an iterator.
+    """
+
+    def __init__(self, message: str, state: IncrementalState):
+        super().__init__(message)
+        self.state = state
+
+
 class IncrementalEMFitter(eqx.Module):
     """Fits a mixture by EM on batches of rows, drawn from an array or out of a stream.
 
@@ -192,30 +204,35 @@ class IncrementalEMFitter(eqx.Module):
 
     def fit_stream(
         self,
-        model: MarginalMixture,
+        start: MarginalMixture | IncrementalState,
         batches: Iterable[ArrayLike],
         *,
         progress: bool = False,
     ) -> IncrementalState:
         """One step for each of ``batches``, from any iterable of ``(m, d)`` arrays.
 
-        Batches may differ in length. ``progress`` shows a bar (needs tqdm). The rows
-        are not kept: the log-likelihood of what has passed is not known.
+        ``start`` is a model, or a state from which the stream goes on. Batches may
+        differ in length. ``progress`` shows a bar (needs tqdm). The rows are not kept:
+        the log-likelihood of what has passed is not known.
 
-        **Raises**: as :meth:`update`; ``ImportError`` where tqdm is asked for and
-        missing.
+        **Raises**: :class:`StreamError`, a ``ValueError``, as :meth:`update`, with the
+        state before the batch; ``ImportError`` where tqdm is asked for and missing.
         """
         if progress:
             from tqdm.auto import tqdm
 
             batches = tqdm(batches, unit="batch")
-        state = self.init(model)
+        resumed = isinstance(start, IncrementalState)
+        state = start if resumed else self.init(start)
         longest = 0
         for batch in batches:
             longest = max(longest, *np.shape(batch)[:1])
             # One program for all: with weights, as the ragged last batch needs them.
             weights = np.ones(np.shape(batch)[:1])
-            state = self._updated(state, batch, weights, longest)
+            try:
+                state = self._updated(state, batch, weights, longest)
+            except ValueError as error:
+                raise StreamError(str(error), state) from None
         return state
 
     def fit(

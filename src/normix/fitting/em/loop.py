@@ -233,7 +233,9 @@ def em_step(
     eta = sums.means().translate(shift)
     eta, memory = problem.rule(state.eta, eta, state.n_iter + 2, size, state.rule_state)
     new = model.maximised_about(eta.translate(-shift), plan.m_step, problem.constraints)
-    return Step(_in_gauge(new, problem), eta, memory)
+    # What is remembered has to be in the unit of Y of the next E-step.
+    unit = gauge_scale(new, problem.regularization, problem.log_det)
+    return Step(new.rescaled(unit), eta.rescaled(unit), memory)
 
 
 def half_step(

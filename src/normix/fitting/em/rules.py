@@ -167,6 +167,12 @@ class EWMAUpdate(AffineRule):
         return None, 1 - self.w, self.w, state
 
 
+def _as_pytree(weight):
+    """A function becomes a pytree of no leaves: rules are passed to compiled code."""
+    plain = callable(weight) and not isinstance(weight, eqx.Module)
+    return jax.tree_util.Partial(weight) if plain else weight
+
+
 class AffineUpdate(AffineRule):
     """``a + b eta_prev + c eta_new`` with weights of your own.
 
@@ -174,9 +180,11 @@ class AffineUpdate(AffineRule):
     the step that returns one of these; ``a`` may be None, for 0.
     """
 
-    a: Weight | Callable[[Array], Weight] | None = None
-    b: Weight | Callable[[Array], Weight] = 0.0
-    c: Weight | Callable[[Array], Weight] = 1.0
+    a: Weight | Callable[[Array], Weight] | None = eqx.field(
+        default=None, converter=_as_pytree
+    )
+    b: Weight | Callable[[Array], Weight] = eqx.field(default=0.0, converter=_as_pytree)
+    c: Weight | Callable[[Array], Weight] = eqx.field(default=1.0, converter=_as_pytree)
 
     def initial_state(self):
         return ()
@@ -195,6 +203,9 @@ class Shrinkage(EtaUpdateRule):
     ``tau`` is a scalar or a record of statistics with one a field. With the identity
     as base, the fixed point of EM is the maximum of the mean log-likelihood less
     ``tau`` times the divergence from the joint law of ``eta0``.
+
+    A base with a memory is handed expectations that have been shrunk before, so that
+    the pull adds up: with weight w on the new ones to that of ``tau/w``.
 
     **Raises**: ``ValueError`` for a negative ``tau``.
     """

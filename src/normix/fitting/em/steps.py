@@ -57,6 +57,18 @@ class Plan(NamedTuple):
     m_step: SolverOptions
 
 
+# A variance below so many units in the last place of the moment it was found from is
+# rounding.
+_ROUNDING = 256
+
+
+def _of_full_rank(joint: JointNormalMixture, about: MixtureStatistics) -> Array:
+    """Whether Σ is more than the rounding of the second moments that it came from."""
+    own, second = joint.dispersion.parameters()[-1], about.E_XXT_inv_Y
+    own, second = (jnp.diagonal(x) if x.ndim == 2 else x for x in (own, second))
+    return (own**2 > _ROUNDING * jnp.finfo(own.dtype).eps * second).all()
+
+
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def batch_order(key: PRNGKeyArray, n: int, steps: int, size: int) -> Int[Array, "t m"]:
     """Rows of each batch: permutations of all, one after the other."""
@@ -78,11 +90,12 @@ def step(
     size = jnp.asarray(X.shape[0], X.dtype) if weights is None else weights.sum()
 
     def once(_, carry):
-        joint, *_, good = carry
+        joint, *_, scale, good = carry
         sums = joint.sums(X, plan.e_step_backend, weights)
         at_pole, _ = joint.at_pole(sums)
+        # All in the unit of Y that the gauge has led to.
         eta, memory = rule(
-            state.eta,
+            state.eta.rescaled(scale),
             sums.means().translate(joint.mu),
             state.step + 1,
             size,
@@ -93,19 +106,22 @@ def step(
         memory = jax.tree.map(
             lambda new, old: jnp.asarray(new, old.dtype), memory, state.rule_state
         )
-        joint = joint.maximised_about(
-            eta.translate(-joint.mu), plan.m_step, Constraints()
-        )
-        joint = joint.rescaled(gauge_scale(joint, gauge, state.log_det))
-        return joint, eta, memory, good & ~at_pole
+        about = eta.translate(-joint.mu)
+        joint = joint.maximised_about(about, plan.m_step, Constraints())
+        good = good & ~at_pole & _of_full_rank(joint, about)
+        unit = gauge_scale(joint, gauge, state.log_det)
+        joint, eta = joint.rescaled(unit), eta.rescaled(unit)
+        return joint, eta, memory, scale * unit, good
 
-    begin = state.joint, state.eta, state.rule_state, jnp.array(True)
-    joint, eta, memory, good = lax.fori_loop(0, plan.inner_iter, once, begin)
+    one = jnp.ones((), state.joint.mu.dtype)
+    begin = state.joint, state.eta, state.rule_state, one, jnp.array(True)
+    joint, eta, memory, scale, good = lax.fori_loop(0, plan.inner_iter, once, begin)
     good = good & all_finite(joint, eta)
     average = state.average
     if average is not None and plan.average_from is not None:
         count = state.step + 2 - plan.average_from
         share = jnp.where(count > 0, 1 / jnp.maximum(count, 1), 0.0)
+        average = average.rescaled(scale)
         average = jax.tree.map(lambda a, e: a + share * (e - a), average, eta)
     new = dataclasses.replace(
         state,
