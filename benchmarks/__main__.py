@@ -1,6 +1,6 @@
 """``python -m benchmarks [OUT.json [SUITE ...]]``: timings, printed and as JSON.
 
-The suites are kernel, gig, em and fits; all of them unless some are named.
+The suites are kernel, gig, em, fits and large; all of them unless some are named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def processor() -> str:
 
 def main() -> None:
     """Run the benchmarks in turn."""
-    from benchmarks import em, fits, gig, kernel
+    from benchmarks import em, fits, gig, kernel, large
     from benchmarks.timing import show
 
     default = Path(__file__).parent / "results" / "latest.json"
@@ -48,6 +48,7 @@ def main() -> None:
         "gig": ("GIG law", gig.run),
         "em": ("EM, normal inverse Gaussian", em.run),
         "fits": ("Whole fits", fits.run),
+        "large": ("Rows on disk", large.run),
     }
     chosen = sys.argv[2:] or list(suites)
     if unknown := set(chosen) - set(suites):
