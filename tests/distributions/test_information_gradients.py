@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -63,18 +65,23 @@ def slopes(function, parameters, to_gig):
     return np.array([float(x) for x in out])
 
 
-@pytest.mark.parametrize(
-    ("family", "parameters", "to_gig"), LAWS, ids=[str(law[:2]) for law in LAWS]
-)
-def test_gradients(family, parameters, to_gig):
+@cache
+def derivatives(family):
+    """Of entropy and divergence, forward and reverse, compiled."""
     other = GIG(*(float(x) for x in OTHER))
 
     def both(x):
         law = family(*x)
         return jnp.stack([law.entropy(), kl_divergence(law, other)])
 
-    forward = jax.jit(jax.jacfwd(both))(jnp.array(parameters))
-    reverse = jax.jit(jax.jacrev(both))(jnp.array(parameters))
+    return jax.jit(jax.jacfwd(both)), jax.jit(jax.jacrev(both))
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters", "to_gig"), LAWS, ids=[str(law[:2]) for law in LAWS]
+)
+def test_gradients(family, parameters, to_gig):
+    forward, reverse = (d(jnp.array(parameters)) for d in derivatives(family))
     with mp.workdps(oracles.DIGITS):
         want = [slopes(f, parameters, to_gig) for f in (entropy, divergence)]
     np.testing.assert_allclose(forward, np.array(want), rtol=1e-7)

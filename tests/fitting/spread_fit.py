@@ -1,6 +1,7 @@
 """A fit to rows spread over devices or processes, run by the tests as a script.
 
-``python spread_fit.py OUT.npz FAMILY devices 8`` fits on eight devices of one process;
+``python spread_fit.py OUT.npz FAMILY devices 8`` fits on eight devices of one process,
+and with the word ``others`` after it does all else that takes such rows;
 ``python spread_fit.py OUT.npz FAMILY process INDEX PORT`` is one of two processes; with
 one more argument, a file to make when it begins, its fit has no end.
 """
@@ -47,27 +48,31 @@ def outcome(result) -> dict[str, np.ndarray]:
     }
 
 
-def others(model, placed, sharding) -> dict[str, np.ndarray]:
-    """What else rows on several devices are used for, and what the devices exchange."""
-    import jax
-
-    import normix
+def moved(model, placed) -> np.ndarray:
+    """What the devices exchange in an E-step: operations and shapes."""
     from normix.mixtures.marginal import _sums
     from normix.mixtures.rows import layout_of
 
-    weights = jax.device_put(np.arange(len(placed)) % 3 + 1.0, sharding)
-    layout = layout_of(placed)
-    lowered = _sums.lower(model.joint, placed, "jax", weights, layout)
+    lowered = _sums.lower(model.joint, placed, "jax", None, layout_of(placed))
     program = lowered.compile().as_text()
     assert program is not None
     collectives = r"= (\S+) (all-reduce|all-gather|all-to-all|collective-permute)\("
-    moved = re.findall(collectives, program)
+    found = re.findall(collectives, program)
+    return np.array([f"{kind} {shape}" for shape, kind in found])
+
+
+def others(model, placed, sharding) -> dict[str, np.ndarray]:
+    """What else rows on several devices are used for."""
+    import jax
+
+    import normix
+
+    weights = jax.device_put(np.arange(len(placed)) % 3 + 1.0, sharding)
     small = placed[: len(placed) // 100]
     nig = normix.NormalInverseGaussian.default_init(small)
     starts = nig.fit(small, n_starts=3, max_iter=5).starts
     assert starts is not None
     return {
-        "moved": np.array([f"{kind} {shape}" for shape, kind in moved]),
         "mean_log_likelihood": np.asarray(model.marginal_log_likelihood(placed)),
         "E_inv_Y": np.asarray(model.e_step(placed, weights=weights).E_inv_Y),
         "init": np.asarray(nig.sigma()),
@@ -109,9 +114,12 @@ def main() -> None:
         model.e_step(placed)
         Path(sys.argv[6]).touch()
         model.fit(placed, tol=0.0, max_iter=10**6)
-    found = outcome(model.fit(placed, **OPTIONS))
+    if sys.argv[5:] == ["others"]:
+        found = others(model, placed, sharding)
+    else:
+        found = outcome(model.fit(placed, **OPTIONS))
     if kind == "devices":
-        found |= others(model, placed, sharding)
+        found["moved"] = moved(model, placed)
     np.savez(path, allow_pickle=False, **found)
 
 

@@ -95,7 +95,7 @@ def test_rows_that_are_read_in_every_pass(begin, rows, plain, kind, tmp_path):
     agree(spread_fit.outcome(begin.fit(source, **spread_fit.OPTIONS)), plain)
 
 
-def test_eight_devices(plain, begin, rows, tmp_path):
+def test_eight_devices(plain, rows, tmp_path):
     code, said = finished(
         run(tmp_path / "out.npz", "GeneralizedHyperbolic", "devices", 8), 300
     )
@@ -111,6 +111,13 @@ def test_eight_devices(plain, begin, rows, tmp_path):
     assert moved.count("all-reduce") == 1
     assert max(sizes) <= 8 * (rows.shape[1] + 1)
 
+
+@pytest.mark.exhaustive
+def test_everything_else_on_eight_devices(begin, rows, tmp_path):
+    name = "GeneralizedHyperbolic"
+    code, said = finished(run(tmp_path / "out.npz", name, "devices", 8, "others"), 300)
+    assert code == 0, said
+    found = np.load(tmp_path / "out.npz")
     weights = np.arange(len(rows)) % 3 + 1.0
     mean = begin.marginal_log_likelihood(rows)
     np.testing.assert_allclose(found["mean_log_likelihood"], mean, rtol=1e-12)
@@ -175,7 +182,6 @@ def nig(few):
 @pytest.mark.parametrize(
     "options",
     [
-        {},
         {"algorithm": "mcecm"},
         {"acceleration": "anderson", "chunk_size": 500},
         {"eta_update": normix.EWMAUpdate(w=0.5)},
@@ -258,7 +264,7 @@ def test_a_sample_is_evenly_spaced(length):
 
 
 @pytest.mark.parametrize(
-    "family", [normix.GeneralizedHyperbolic, normix.FactorNormalInverseGaussian]
+    "family", [NormalInverseGaussian, normix.FactorNormalInverseGaussian]
 )
 def test_sums_of_parts_are_those_of_the_whole(few, family):
     model = family.default_init(few)
