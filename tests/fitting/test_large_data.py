@@ -69,11 +69,13 @@ def free_port() -> int:
 # -- the same estimates however the rows lie ------------------------------------------
 
 
+@pytest.mark.slow
 def test_chunks_of_an_array(begin, rows, plain):
     found = begin.fit(rows, chunk_size=30_011, **spread_fit.OPTIONS)
     agree(spread_fit.outcome(found), plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memmap", "iterable"])
 def test_rows_that_are_read_in_every_pass(begin, rows, plain, kind, tmp_path):
     class Chunks:
@@ -95,6 +97,7 @@ def test_rows_that_are_read_in_every_pass(begin, rows, plain, kind, tmp_path):
     agree(spread_fit.outcome(begin.fit(source, **spread_fit.OPTIONS)), plain)
 
 
+@pytest.mark.slow
 def test_eight_devices(plain, rows, tmp_path):
     code, said = finished(
         run(tmp_path / "out.npz", "GeneralizedHyperbolic", "devices", 8), 300
@@ -135,6 +138,7 @@ def _shapes(moved: str) -> list[str]:
     return [part.split("]")[0] for part in moved.split("[")[1:]]
 
 
+@pytest.mark.slow
 def test_two_processes(plain, tmp_path):
     port = free_port()
     name = "GeneralizedHyperbolic"
@@ -145,6 +149,7 @@ def test_two_processes(plain, tmp_path):
         agree(np.load(tmp_path / f"{k}.npz"), plain)
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_an_error_for_the_other(tmp_path):
     port = free_port()
     flags = [tmp_path / f"begun{k}" for k in (0, 1)]
@@ -264,6 +269,7 @@ def test_a_sample_is_evenly_spaced(length):
 # -- sums, merged ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family", [NormalInverseGaussian, normix.FactorNormalInverseGaussian]
 )

@@ -51,7 +51,7 @@ class Sweeps:
 def turn(
     state: loop.State, sweep: Sweeps, n: int, problem: loop.Problem, plan: loop.Plan
 ) -> loop.State:
-    """:func:`loop.step`."""
+    """:func:`loop.step`, of which a pass over all rows is a part."""
     at = state.proposal
     sums = sweep(at, problem, plan)
     if plan.algorithm == "mcecm":
