@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from scipy.linalg import solve_triangular
 from scipy.special import kve
 
 from benchmarks.timing import Row, in_new_process, race
-from normix import BatchEMFitter, NormalInverseGaussian
+from normix import BatchEMFitter, IncrementalEMFitter, NormalInverseGaussian
 from normix.fitting.em import loop
 from normix.fitting.em.options import constraints_for
 from normix.mixtures.rows import layout_of
@@ -62,6 +64,13 @@ def numpy_fit(X, start, iterations: int):
     for _ in range(iterations):
         *state, _ = numpy_iteration(X, *state)
     return state
+
+
+def clock(run: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    begin = time.perf_counter()
+    jax.block_until_ready(run())
+    return time.perf_counter() - begin
 
 
 def cold(n: int, d: int) -> float:
@@ -113,12 +122,38 @@ def memory(n: int, d: int) -> tuple[float, float]:
 
 
 def run() -> list[Row]:
-    """Each problem: one iteration, a fit to ``tol=1e-5``, and a cold process."""
+    """Each problem: one iteration, a fit to ``tol=1e-5``, a cold process; steps."""
     rows = []
     for n, d in PROBLEMS:
         rows += compare(n, d)
         jax.clear_caches()
-    return rows
+    return rows + incremental_steps()
+
+
+def incremental_steps(m: int = 512, d: int = 2) -> list[Row]:
+    """A step of incremental EM on a batch: inside a fit, and by ``update``."""
+    X = jnp.asarray(data(20_000, d))
+    start = NormalInverseGaussian.default_init(X)
+    key = jax.random.key(0)
+
+    def fit(steps):
+        fitter = IncrementalEMFitter(batch_size=m, max_steps=steps)
+        fitter.fit(start, X, key=key)
+        return statistics.median(
+            clock(lambda: fitter.fit(start, X, key=key).model) for _ in range(7)
+        )
+
+    fitter = IncrementalEMFitter()
+    state = fitter.update(fitter.init(start), X[:m])
+    batch = X[:m]
+    update = statistics.median(
+        clock(lambda: fitter.update(state, batch)) for _ in range(300)
+    )
+    label = f"NIG, incremental step, {m} rows, d = {d}"
+    return [
+        Row(f"{label}, in a fit", (fit(1_100) - fit(100)) / 1_000),
+        Row(f"{label}, by update", update),
+    ]
 
 
 def one_iteration(n: int, d: int, *, steps: int = 10, rounds: int = 5) -> Row:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.em import one_iteration
+from benchmarks.em import clock, one_iteration
 from benchmarks.timing import Row, in_new_process
 from normix import (
     BatchEMFitter,
@@ -69,13 +69,6 @@ def data(family: type[NormalMixture], n: int, d: int) -> np.ndarray:
         **LAWS[family],
     )
     return np.asarray(law.rvs(n, seed=1))
-
-
-def clock(run: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    begin = time.perf_counter()
-    jax.block_until_ready(run())
-    return time.perf_counter() - begin
 
 
 def median(run: Callable[[], object], rounds: int = 5) -> float:
