@@ -130,20 +130,6 @@ class IncrementalEMFitter(eqx.Module):
         self.m_step_backend = m_step_backend
         self.m_step_method = m_step_method
 
-    def _plan(self, model: MarginalMixture) -> steps.Plan:
-        closed = model.joint.subordinator.closed_form
-        solver = SolverOptions()
-        if not closed:
-            solver = solver_options(
-                backend=self.m_step_backend, method=self.m_step_method
-            )
-        return steps.Plan(
-            self.inner_iter, self.average_from, self.e_step_backend, solver
-        )
-
-    def _gauge(self) -> Array:
-        return jnp.asarray(REGULARIZATIONS.index(self.regularization))
-
     def init(self, model: MarginalMixture) -> IncrementalState:
         """The state before the first batch, with the model's own expectations."""
         model = jax.tree.map(as_float, model)
@@ -183,24 +169,7 @@ class IncrementalEMFitter(eqx.Module):
         **Raises**: ``ValueError`` for a batch that is empty, of another width or not
         finite, naming its place in the stream, and weights that do not fit.
         """
-        return self._updated(state, X_batch, weights, 0)
-
-    def _updated(self, state, X_batch, weights, size: int) -> IncrementalState:
-        """:meth:`update`, with batches of fewer than ``size`` rows filled up."""
-        model = state.model
-        try:
-            rows = model._rows(X_batch, model.d)
-            w = None if weights is None else as_weights(weights, rows.shape[0])
-        except ValueError as error:
-            place = "" if is_traced(state.step) else f"batch {int(state.step) + 1}: "
-            raise ValueError(f"{place}{error}") from None
-        dtype = model.joint.mu.dtype
-        rows = rows.astype(dtype)
-        w = None if w is None else w.astype(dtype)
-        if rows.shape[0] < size:
-            rows, w = _padded(rows, w, size)
-        plan = self._plan(model)
-        return steps.update(state, rows, w, self.eta_update, self._gauge(), plan)
+        return _updated(self, state, X_batch, weights, 0)
 
     def fit_stream(
         self,
@@ -230,7 +199,7 @@ class IncrementalEMFitter(eqx.Module):
             # One program for all: with weights, as the ragged last batch needs them.
             weights = np.ones(np.shape(batch)[:1])
             try:
-                state = self._updated(state, batch, weights, longest)
+                state = _updated(self, state, batch, weights, longest)
             except ValueError as error:
                 raise StreamError(str(error), state) from None
         return state
@@ -257,7 +226,7 @@ class IncrementalEMFitter(eqx.Module):
         dtype = jnp.result_type(rows, model.joint.mu)
         rows = rows.astype(dtype)
         model = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model)
-        plan, gauge = self._plan(model), self._gauge()
+        plan, gauge = _plan(self, model), _gauge(self)
         size = min(self.batch_size, rows.shape[0])
         order = steps.batch_order(key, rows.shape[0], self.max_steps, size)
         state = self.init(model)
@@ -309,6 +278,46 @@ class IncrementalEMFitter(eqx.Module):
             unbounded=jnp.zeros_like(diverged) if traced else False,
             criteria=None,
         )
+
+
+# Functions, not methods: Equinox takes some tens of microseconds to bind a method, and
+# a step takes no longer than some hundreds.
+
+
+def _plan(fitter: IncrementalEMFitter, model: MarginalMixture) -> steps.Plan:
+    closed = model.joint.subordinator.closed_form
+    solver = SolverOptions()
+    if not closed:
+        solver = solver_options(
+            backend=fitter.m_step_backend, method=fitter.m_step_method
+        )
+    return steps.Plan(
+        fitter.inner_iter, fitter.average_from, fitter.e_step_backend, solver
+    )
+
+
+def _gauge(fitter: IncrementalEMFitter) -> Array:
+    return jnp.asarray(REGULARIZATIONS.index(fitter.regularization))
+
+
+def _updated(
+    fitter: IncrementalEMFitter, state, X_batch, weights, size: int
+) -> IncrementalState:
+    """One more batch, filled up to ``size`` rows where it has fewer."""
+    model = state.model
+    try:
+        rows = model._rows(X_batch, model.d)
+        w = None if weights is None else as_weights(weights, rows.shape[0])
+    except ValueError as error:
+        place = "" if is_traced(state.step) else f"batch {int(state.step) + 1}: "
+        raise ValueError(f"{place}{error}") from None
+    dtype = model.joint.mu.dtype
+    rows = rows.astype(dtype)
+    w = None if w is None else w.astype(dtype)
+    if rows.shape[0] < size:
+        rows, w = _padded(rows, w, size)
+    plan = _plan(fitter, model)
+    return steps.update(state, rows, w, fitter.eta_update, _gauge(fitter), plan)
 
 
 def _padded(rows: Array, weights: Array | None, size: int) -> tuple[Array, Array]:
