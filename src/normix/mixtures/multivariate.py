@@ -232,6 +232,9 @@ class NormalMixture(VectorMixture):
         generalized hyperbolic family, at the best of several orders p. Where the
         fitted law has no variance, it is kept without matching that of ``X``.
 
+        Of data in chunks or on several devices, as ``fit`` takes them, evenly spaced
+        rows are used, 65,536 of them or more if there are.
+
         **Raises**: ``ValueError`` for fewer than ``d + 1`` rows, constant columns,
         NaN or infinite entries.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import reduce
 from typing import Any, NamedTuple, Self
@@ -62,14 +63,7 @@ class NormalMixtureEta(eqx.Module):
 
     def rescaled(self, s: Float[Array, ""]) -> Self:
         """The expectations with ``sY`` in place of ``Y``, the same X."""
-        return type(self)(
-            self.E_inv_Y / s,
-            self.E_Y * s,
-            self.E_log_Y + jnp.log(s),
-            self.E_X,
-            self.E_X_inv_Y / s,
-            self.E_XXT_inv_Y / s,
-        )
+        return dataclasses.replace(self, **_rescaled(self, s))
 
 
 class FactorMixtureStats(eqx.Module):
@@ -112,21 +106,27 @@ class FactorMixtureStats(eqx.Module):
     def rescaled(self, s: Float[Array, ""]) -> Self:
         """The expectations with ``sY`` in place of ``Y``, the same X and Z."""
         root = jnp.sqrt(s)
-        return type(self)(
-            self.E_inv_Y / s,
-            self.E_Y * s,
-            self.E_log_Y + jnp.log(s),
-            self.E_X,
-            self.E_X_inv_Y / s,
-            self.E_XXT_inv_Y / s,
-            self.E_XZT_inv_sqrtY / root,
-            self.E_Z_inv_sqrtY / root,
-            self.E_Z_sqrtY * root,
-            self.E_ZZT,
+        return dataclasses.replace(
+            self,
+            **_rescaled(self, s),
+            E_XZT_inv_sqrtY=self.E_XZT_inv_sqrtY / root,
+            E_Z_inv_sqrtY=self.E_Z_inv_sqrtY / root,
+            E_Z_sqrtY=self.E_Z_sqrtY * root,
         )
 
 
 MixtureStatistics = NormalMixtureEta | FactorMixtureStats
+
+
+def _rescaled(eta: MixtureStatistics, s: Float[Array, ""]) -> dict[str, Array]:
+    """The fields of both records that change with the unit of Y."""
+    return {
+        "E_inv_Y": eta.E_inv_Y / s,
+        "E_Y": eta.E_Y * s,
+        "E_log_Y": eta.E_log_Y + jnp.log(s),
+        "E_X_inv_Y": eta.E_X_inv_Y / s,
+        "E_XXT_inv_Y": eta.E_XXT_inv_Y / s,
+    }
 
 
 class MixtureSums(eqx.Module):

@@ -26,7 +26,7 @@ from normix.fitting.em.rules import EtaUpdateRule
 from normix.fitting.em.ties import equal_to_nearest, largest_group
 from normix.mixtures.initial import constant_columns, random_joint
 from normix.mixtures.marginal import MarginalMixture, solver_options
-from normix.mixtures.rows import Layout, layout_of, replicated, sample_of, spread
+from normix.mixtures.rows import CHUNK, Layout, layout_of, replicated, sample_of, spread
 
 # Iterations are handed to the device in blocks that take about this long, so that
 # Ctrl-C is answered within it.
@@ -261,20 +261,20 @@ class BatchEMFitter(eqx.Module):
             report.closing(result)
             return result
         if is_traced(joint, rows, w, asked):
-            fitted, state = loop.solve(joint, rows, w, *asked, plan)
+            fitted, state = loop.solve(joint, rows, w, asked, plan)
             return self._result(model, fitted, state, jnp.asarray(jnp.nan, dtype))
 
-        problem, state = loop.init_jit(joint, rows, w, *asked, plan)
+        problem, state = loop.init_jit(joint, rows, w, asked, plan)
 
         def advance(state, block):
             return loop.advance_jit(state, rows, problem, jnp.asarray(block), plan)
 
         return self._run(model, problem, state, advance, rows, start)
 
-    def _asked(self, model: MarginalMixture, dtype):
-        """What :func:`loop.begin` takes besides the data."""
+    def _asked(self, model: MarginalMixture, dtype) -> loop.Asked:
         held = _cast(constraints_for(self, model), dtype)
-        return jnp.asarray(self.tol, dtype), self._gauge(), held, self.eta_update
+        tol = jnp.asarray(self.tol, dtype)
+        return loop.Asked(tol, self._gauge(), held, self.eta_update)
 
     def _fit_in_passes(
         self, model: MarginalMixture, passes: RowPasses, weights, start: float
@@ -288,14 +288,12 @@ class BatchEMFitter(eqx.Module):
         model.check_fit(found.n, model.d, found.constant)
         dtype = jnp.result_type(found.dtype, model.joint.mu)
         w = None if weights is None else np.asarray(as_weights(weights, found.n))
-        plan = self._plan(
-            model, Layout() if self.chunk_size is None else Layout(self.chunk_size)
-        )
+        plan = self._plan(model, Layout(self.chunk_size or CHUNK))
         joint, centre, scale = _cast((model.joint, found.mean, found.scale), dtype)
         asked = self._asked(model, dtype)
         if is_traced(joint, asked):
             raise ValueError("data that are read in chunks cannot be fitted under jit")
-        problem, state = loop.begin_jit(joint, centre, scale, None, *asked, plan)
+        problem, state = loop.begin_jit(joint, centre, scale, None, asked, plan)
         sweep = Sweeps(passes, w, found.n, np.dtype(dtype), self.chunk_size)
 
         def advance(state, _):
@@ -397,7 +395,7 @@ def _starts(joint, rows: Array, key: PRNGKeyArray, n_starts: int):
 @eqx.filter_jit
 def _solve_all(every, rows, weights, asked, plan):
     def one(joint):
-        return loop.solve(joint, rows, weights, *asked, plan)
+        return loop.solve(joint, rows, weights, asked, plan)
 
     return jax.vmap(one)(every)
 

@@ -37,6 +37,15 @@ class Plan(NamedTuple):
     layout: Layout
 
 
+class Asked(NamedTuple):
+    """What a fit is asked for, besides the data and the plan."""
+
+    tol: Float[Array, ""]
+    regularization: Int[Array, ""]
+    constraints: Constraints
+    rule: EtaUpdateRule | None
+
+
 class Problem(NamedTuple):
     """What is measured on the data once, and what the fit is asked for.
 
@@ -86,10 +95,7 @@ def init(
     model: JointNormalMixture,
     X: Array,
     weights: Array | None,
-    tol: Array,
-    regularization: Array,
-    constraints: Constraints,
-    rule: EtaUpdateRule | None,
+    asked: Asked,
     plan: Plan,
 ) -> tuple[Problem, State]:
     """The problem, and the state before the first E-step."""
@@ -98,9 +104,7 @@ def init(
     centre = jnp.where(jnp.isfinite(centre), centre, 0.0)
     spread = ((X - centre) ** 2).mean(axis=0)
     scale = jnp.where(spread > 0, jnp.sqrt(spread), 1.0)
-    return begin(
-        model, centre, scale, weights, tol, regularization, constraints, rule, plan
-    )
+    return begin(model, centre, scale, weights, asked, plan)
 
 
 def begin(
@@ -108,22 +112,19 @@ def begin(
     centre: Array,
     scale: Array,
     weights: Array | None,
-    tol: Array,
-    regularization: Array,
-    constraints: Constraints,
-    rule: EtaUpdateRule | None,
+    asked: Asked,
     plan: Plan,
 ) -> tuple[Problem, State]:
     """:func:`init` for data with these column means and standard deviations."""
-    dtype = centre.dtype
+    dtype, rule = centre.dtype, asked.rule
     problem = Problem(
         centre,
         scale,
-        tol,
-        regularization,
+        asked.tol,
+        asked.regularization,
         model.log_det_sigma(),
         weights,
-        constraints.translated(-centre),
+        asked.constraints.translated(-centre),
         rule,
     )
     eta = None if rule is None else model.expectations()
@@ -404,16 +405,11 @@ def solve(
     model: JointNormalMixture,
     X: Array,
     weights: Array | None,
-    tol: Array,
-    regularization: Array,
-    constraints: Constraints,
-    rule: EtaUpdateRule | None,
+    asked: Asked,
     plan: Plan,
 ) -> tuple[JointNormalMixture, State]:
     """A whole fit as one function of arrays."""
-    problem, state = init(
-        model, X, weights, tol, regularization, constraints, rule, plan
-    )
+    problem, state = init(model, X, weights, asked, plan)
     state = advance(state, X, problem, jnp.asarray(plan.max_iter + 1), plan)
     return finish(state, problem), state
 

@@ -25,10 +25,11 @@ class EMResult(eqx.Module):
       the log-likelihood.
     - ``unbounded``: whether the likelihood grows without bound around ``model``, whose
       location has been drawn onto one or several equal observations.
-    - ``ties``: the size of the largest group of equal observations; None inside
-      ``jit``. Where it is more than 1, the likelihood of a variance gamma or
-      generalized hyperbolic model that ``alpha_min`` does not bound is unbounded, and
-      what a fit converges to is a local maximum.
+    - ``ties``: the size of the largest group of equal observations; None where they are
+      not all at hand: inside ``jit``, in chunks, on several devices. Where it is more
+      than 1, the likelihood of a variance gamma or generalized hyperbolic model that
+      ``alpha_min`` does not bound is unbounded, and what a fit converges to is a local
+      maximum.
     - ``criteria``: what was compared with ``tol`` in each iteration: the larger of the
       parameter change, the same with every column in units of its standard
       deviation, and √(2 gain) of the log-likelihood; None as the histories.
