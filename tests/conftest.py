@@ -6,7 +6,10 @@ from pathlib import Path
 import jax
 import pytest
 
+import normix
+
 jax.config.update("jax_enable_x64", True)
+normix.cache_compilations()
 
 _TURN = itertools.count(1)
 _MAPS = Path("/proc/self/maps")

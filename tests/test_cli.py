@@ -20,6 +20,8 @@ from normix import BatchEMFitter, EMResult, NormalInverseGaussian
 from normix._cli import data, outputs, progress, summary, table
 from normix.cli import main
 from normix.datasets import load_sp500_returns
+from normix.fitting.em.drive import Iteration
+from normix.fitting.em.outcome import Outcome
 
 NAMES = ("AAPL", "KO")
 
@@ -182,17 +184,17 @@ def test_shipped_returns_one_column_and_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        ({"converged": False, "n_iter": 1}, 0, "After 1 iteration and"),
-        ({"converged": False}, 0, "s, not converged: the iterations were used up."),
-        ({"interrupted": True, "converged": False}, 130, "s, interrupted: the model"),
-        ({"diverged": True, "converged": False}, 1, "s, diverged: a step was not"),
+        ({"outcome": Outcome.USED_UP, "n_iter": 1}, 0, "After 1 iteration and"),
+        ({"outcome": Outcome.USED_UP}, 0, "s, not converged: the iterations were used"),
+        ({"outcome": Outcome.INTERRUPTED}, 130, "s, interrupted: the model"),
+        ({"outcome": Outcome.DIVERGED}, 1, "s, diverged: a step was not"),
     ],
 )
 def test_early_end_reports_what_is_reached(
     monkeypatch, csv: Path, fitted: EMResult, tmp_path: Path, change, code, message
 ) -> None:
     ended = dataclasses.replace(fitted, **change)
-    monkeypatch.setattr(BatchEMFitter, "fit", lambda *_: ended)
+    monkeypatch.setattr(BatchEMFitter, "fit", lambda *_, **__: ended)
     result = run(csv, "--save", tmp_path / "model.json")
     assert result.exit_code == code
     assert message in result.stdout
@@ -213,9 +215,9 @@ def test_interrupt_before_the_first_iteration(monkeypatch, csv: Path) -> None:
 def test_ctrl_c_is_caught_only_while_iterating(monkeypatch, csv, fitted) -> None:
     seen = []
 
-    def iterate(self, model, X):
+    def iterate(self, model, X, callback):
         seen.append(signal.getsignal(signal.SIGINT))
-        print("        1      6.00000000   1.000e-03")
+        callback(Iteration(1, 6.0, 1e-3, 1e-3))
         seen.append(signal.getsignal(signal.SIGINT))
         return fitted
 
@@ -379,8 +381,7 @@ def test_progress_on_a_terminal_is_one_line(monkeypatch, capsys) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     shown = progress.Progress(live=True)
     shown.show("compiling, and choosing a start ...")
-    print(f"{20:>9}  {1.5:>15.8f}  {1e-3:>10.3e}", file=shown)
-    print("Converged after 20 iterations", file=shown)
+    shown.iteration(Iteration(20, 1.5, 1e-3, 1e-3))
     shown.clear()
     out, err = capsys.readouterr()
     assert out == ""
@@ -397,7 +398,7 @@ def test_progress_on_a_terminal_is_one_line(monkeypatch, capsys) -> None:
 def test_progress_elsewhere_is_a_few_lines(capsys) -> None:
     shown = progress.Progress(live=False)
     for k in range(1, 1001):
-        print(f"{k:>9}  {k / 7:>15.8f}  {1 / k:>10.3e}", file=shown)
+        shown.iteration(Iteration(k, k / 7, 0.0, 1 / k))
     shown.clear()
     err = capsys.readouterr().err
     numbers = re.findall(r"^iteration (\d+):", err, re.MULTILINE)

@@ -2,9 +2,11 @@
 
 import ast
 import doctest
+import graphlib
 import importlib
 import inspect
 import pkgutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -174,12 +176,86 @@ def test_imports_point_one_way(layer):
             assert not within(name, anywhere), f"{path.name}: {name}"
 
 
+# Doors: imports made when a method is called, which lead back up or around.
+DOORS = {
+    ("distributions.positive", "distributions.generalized_inverse_gaussian"),
+    ("mixtures.marginal", "mixtures.generalized_hyperbolic"),
+    ("mixtures.marginal", "fitting.em.batch"),
+    ("mixtures.multivariate", "mixtures.generalized_hyperbolic"),
+}
+
+
+def module_graph() -> tuple[dict[str, set[str]], set[tuple[str, str]]]:
+    """Which modules import which at the top; and what they import when called."""
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in ROOT.rglob("*.py")
+    }
+    at_top: dict[str, set[str]] = {name: set() for name in names}
+    later = set()
+    for name, path in names.items():
+        for imported, top in imports(path):
+            if not imported.startswith("normix."):
+                continue
+            short = imported.removeprefix("normix.")
+            target = short if short in names else short.rpartition(".")[0]
+            if target not in names or target == name:
+                continue
+            if top:
+                at_top[name].add(target)
+            else:
+                later.add((name, target))
+    return at_top, later
+
+
+def checked_only(path: Path) -> set[str]:
+    """What is imported for annotations alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        f"{node.module}.{alias.name}".removeprefix("normix.").rpartition(".")[0]
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If)
+        and isinstance(block.test, ast.Name)
+        and block.test.id == "TYPE_CHECKING"
+        for node in ast.walk(block)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def test_imports_have_no_circles():
+    """Not even within a layer; what is imported when called is a door, and named."""
+    graph, later = module_graph()
+    for name in graph:
+        graph[name] -= checked_only(ROOT / (name.replace(".", "/") + ".py"))
+    order = graphlib.TopologicalSorter(graph)
+    order.prepare()  # raises CycleError, which names the circle
+    layers = ("special.", "distributions.", "mixtures.", "fitting.")
+    assert {door for door in later if door[0].startswith(layers)} == DOORS
+
+
+def test_modules_are_short():
+    """One concept a file: none above 400 lines, and most far below."""
+    sizes = {
+        path: len(path.read_text(encoding="utf-8").splitlines())
+        for path in ROOT.rglob("*.py")
+    }
+    assert max(sizes.values()) <= 400, max(sizes, key=lambda path: sizes[path])
+    assert statistics.median(sizes.values()) < 150
+
+
 def test_the_base_class_knows_no_family():
-    for file in ("exponential_family.py", "_arrays.py", "divergences.py"):
+    for file in (
+        "exponential_family.py",
+        "_arrays.py",
+        "_compile.py",
+        "divergences.py",
+    ):
         for name, _ in imports(ROOT / file):
             if name == "normix.exponential_family.ExponentialFamily":
                 continue  # for annotations
-            below = ("normix.special", "normix._arrays", "normix.divergences")
+            below = ("normix.special", "normix._arrays", "normix._compile")
+            below += ("normix.divergences",)
             assert not name.startswith("normix") or within(name, below), name
 
 

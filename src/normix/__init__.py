@@ -1,5 +1,6 @@
 """Exponential families and normal variance-mean mixtures in JAX."""
 
+from normix._cache import cache_compilations as cache_compilations
 from normix.distributions import GIG as GIG
 from normix.distributions import Gamma as Gamma
 from normix.distributions import (
@@ -26,6 +27,7 @@ from normix.fitting.em import EWMAUpdate as EWMAUpdate
 from normix.fitting.em import IdentityUpdate as IdentityUpdate
 from normix.fitting.em import IncrementalEMFitter as IncrementalEMFitter
 from normix.fitting.em import IncrementalState as IncrementalState
+from normix.fitting.em import Outcome as Outcome
 from normix.fitting.em import PolynomialUpdate as PolynomialUpdate
 from normix.fitting.em import RobbinsMonroUpdate as RobbinsMonroUpdate
 from normix.fitting.em import SampleWeightedUpdate as SampleWeightedUpdate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +28,24 @@ def _warn_single_precision() -> None:
 def as_float(x: ArrayLike) -> Array:
     """``x`` as a JAX array of floating dtype."""
     _warn_single_precision()
-    array = jnp.asarray(x)
-    dtype = array.dtype
+    if not isinstance(x, jax.Array):
+        # A copy, made by NumPy: jnp.asarray compiles a program for every shape.
+        return jax.device_put(np.array(as_floating(x)))
+    dtype = x.dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         dtype = jnp.result_type(float)
+    if x.dtype == dtype and not x.weak_type:
+        return x
     # An explicit dtype also drops weak types, which would compile everything twice.
-    return jnp.asarray(array, dtype=dtype)
+    return jnp.asarray(x, dtype=dtype)
+
+
+def as_floating(x: ArrayLike) -> np.ndarray:
+    """``x`` as a NumPy array of a floating dtype that JAX has; not a copy if it is."""
+    array = np.asarray(x)
+    floating = np.issubdtype(array.dtype, np.floating) or array.dtype == jnp.bfloat16
+    dtype = array.dtype if floating else np.dtype(float)
+    return np.asarray(array, jax.dtypes.canonicalize_dtype(dtype))
 
 
 def is_traced(*values) -> bool:
@@ -40,9 +53,11 @@ def is_traced(*values) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 
-def is_spread(array: Array) -> bool:
+def is_spread(array: Array | np.ndarray) -> bool:
     """Whether an array lies on several devices, perhaps of several processes."""
-    return not is_traced(array) and len(array.sharding.device_set) > 1
+    if is_traced(array) or not isinstance(array, jax.Array):
+        return False
+    return len(array.sharding.device_set) > 1
 
 
 def check_positive(owner: str, **values: Array) -> None:
@@ -84,14 +99,22 @@ def as_weights(weights: ArrayLike, n: int) -> Array:
     return array
 
 
-def as_data(X: ArrayLike, *, columns: int | None = None) -> Array:
-    """Observations as a finite ``(n, d)`` float array.
+def _as_rows(X: ArrayLike) -> Array | np.ndarray:
+    """Floats; what is at hand stays with NumPy, and is not copied."""
+    if isinstance(X, jax.Array):
+        return as_float(X)
+    _warn_single_precision()
+    return as_floating(X)
+
+
+def as_data(X: ArrayLike, *, columns: int | None = None) -> Array | np.ndarray:
+    """Observations as a finite ``(n, d)`` float array, of JAX's or NumPy's.
 
     **Raises**: ``ValueError`` for another number of dimensions or columns, for no
     rows, and for NaN or infinite entries (with their count and first row). Values
     that are being traced are not looked at.
     """
-    array = as_float(X)
+    array = _as_rows(X)
     if array.ndim != 2:
         raise ValueError(
             f"X must have shape (n, d), got {array.shape}; "
@@ -107,31 +130,34 @@ def as_data(X: ArrayLike, *, columns: int | None = None) -> Array:
     return array
 
 
-def as_series(X: ArrayLike) -> Array:
+def as_series(X: ArrayLike) -> Array | np.ndarray:
     """Observations of one variable as a finite ``(n,)`` float array.
 
     **Raises**: ``ValueError`` for another shape, no values, NaN or infinite ones.
     """
-    array = as_float(X)
+    array = _as_rows(X)
     if array.ndim != 1 or array.shape[0] == 0:
         raise ValueError(f"X must have shape (n,) with n >= 1, got {array.shape}")
     _check_finite(array)
     return array
 
 
-def as_sample(X: ArrayLike) -> Array:
+def as_sample(X: ArrayLike) -> Array | np.ndarray:
     """Observations of one positive variable as a finite ``(n,)`` float array."""
     array = as_series(X)
-    if not is_traced(array) and not bool((array > 0).all()):
-        row = int(jnp.argmax(array <= 0))
-        raise ValueError(f"X must be positive, got {array[row]} in row {row}")
+    if is_traced(array):
+        return array
+    here = np.asarray(array)
+    if not (here > 0).all():
+        row = int(np.argmax(here <= 0))
+        raise ValueError(f"X must be positive, got {here[row]} in row {row}")
     return array
 
 
-def _check_finite(array: Array) -> None:
+def _check_finite(array: Array | np.ndarray) -> None:
     if is_traced(array):
         return
-    xp = jnp if is_spread(array) else np  # what is spread is not gathered
+    xp: Any = jnp if is_spread(array) else np  # what is spread is not gathered
     finite = xp.isfinite(xp.asarray(array))
     if not finite.all():
         row = (~finite).reshape(len(finite), -1).any(axis=1).argmax()

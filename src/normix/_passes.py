@@ -136,23 +136,6 @@ class RowPasses:
             raise ValueError("the data have no chunks, or gave them away before")
         return np.concatenate(kept)
 
-    def equal_to_nearest(self, point: Float[np.ndarray, " d"]) -> int:
-        """How many rows equal the one nearest to ``point``.
-
-        The columns are weighed by their spread in the first chunk.
-        """
-        least, nearest, count, scale = np.inf, point, 0, None
-        for chunk in self.chunks():
-            if scale is None:
-                spread = chunk.std(axis=0)
-                scale = np.where(spread > 0, spread, 1.0)
-            gaps = (np.abs(chunk - point) / scale).max(axis=1)
-            first = int(gaps.argmin())
-            if gaps[first] < least:
-                least, nearest, count = gaps[first], np.array(chunk[first]), 0
-            count += int((chunk == nearest).all(axis=1).sum())
-        return count
-
 
 def passes_over(X: object, ndim: int) -> RowPasses | None:
     """Passes over ``X`` if it is to be read in chunks; None for an array.

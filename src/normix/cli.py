@@ -135,13 +135,12 @@ def _fit(table: Table, family: str, tol: float, max_iter: int) -> EMResult:
         from normix._cli.summary import standardised
 
         jax.config.update("jax_enable_x64", True)
+        normix.cache_compilations()
         try:
             model = getattr(normix, family).default_init(table.values)
             shown.show("compiling the iteration ...")
-            # verbose=2 writes a row an iteration, which a progress line lives on.
-            fitter = normix.BatchEMFitter(tol=tol, max_iter=max_iter, verbose=2)
-            with contextlib.redirect_stdout(shown):
-                result = fitter.fit(model, table.values)
+            fitter = normix.BatchEMFitter(tol=tol, max_iter=max_iter, track_ll=True)
+            result = fitter.fit(model, table.values, callback=shown.iteration)
         except ValueError as error:
             raise Failure(str(error)) from None
     if result.n_iter < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -13,7 +13,10 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_weights, check_count, check_option, is_traced
+from normix._compile import of_few
 from normix.divergences import kl_divergence, squared_hellinger
+
+Family = TypeVar("Family", bound="ExponentialFamily")
 
 # One observation: an array, or the pair (x, y) of a joint law.
 Observation = ArrayLike | tuple[ArrayLike, ArrayLike]
@@ -265,12 +268,10 @@ class ExponentialFamily(eqx.Module):
         **Raises**: ``ValueError`` for data or weights that are not as described, and
         for data without a maximum (a single point, say).
         """
-        statistics = jax.vmap(cls.sufficient_statistics)(cls._check_sample(X))
-        if weights is None:
-            eta = statistics.mean(axis=0)
-        else:
-            w = as_weights(weights, statistics.shape[0])
-            eta = w @ statistics / w.sum()
+        sample = cls._check_sample(X)
+        n = len(jax.tree.leaves(sample)[0])
+        w = None if weights is None else as_weights(weights, n)
+        eta = _mean_statistics(sample, w, cls)
         return cls.from_expectation(
             eta, theta0=theta0, maxiter=maxiter, tol=tol, verbose=verbose
         )
@@ -293,7 +294,7 @@ class ExponentialFamily(eqx.Module):
 # Compiled here, once for all instances of a class.
 
 
-@jax.jit
+@of_few()
 def _log_prob(model: ExponentialFamily, x: Observation) -> Array:
     theta = model.natural_params()
     log_base = model.log_base_measure(x)
@@ -306,27 +307,38 @@ def _log_prob(model: ExponentialFamily, x: Observation) -> Array:
     return jnp.where(jnp.isneginf(log_base), -jnp.inf, value)
 
 
-@jax.jit
+@of_few()
 def _log_partition(model: ExponentialFamily) -> Array:
     return model._log_partition_from_theta(model.natural_params())
 
 
-@partial(jax.jit, static_argnames="backend")
+@of_few("backend")
 def _gradient(model: ExponentialFamily, backend: str) -> Array:
     psi = partial(model._log_partition_from_theta, backend=backend)
     return jax.grad(psi)(model.natural_params())
 
 
-@partial(jax.jit, static_argnames="backend")
+@of_few("backend")
 def _hessian(model: ExponentialFamily, backend: str) -> Array:
     psi = partial(model._log_partition_from_theta, backend=backend)
     # Forward over forward, which keeps the infinite entries of boundary laws.
     return jax.jacfwd(jax.jacfwd(psi))(model.natural_params())
 
 
-@partial(jax.jit, static_argnames=("n", "method"))
+@of_few("n", "method")
 def _draw(model: ExponentialFamily, key: PRNGKeyArray, n: int, method: str) -> Array:
     return model._draw(key, n, method)
+
+
+@of_few("cls")
+def _mean_statistics(
+    sample: Array, weights: Array | None, cls: type[ExponentialFamily]
+) -> Array:
+    """The mean over observations of the sufficient statistics, by weight."""
+    statistics = jax.vmap(cls.sufficient_statistics)(sample)
+    if weights is None:
+        return statistics.mean(axis=0)
+    return weights @ statistics / weights.sum()
 
 
 def _power_slope(model: ExponentialFamily, alpha: Array) -> Array:
@@ -338,23 +350,23 @@ def _at_one(model: ExponentialFamily) -> Array:
     return jnp.ones((), jax.tree.leaves(model)[0].dtype)
 
 
-@jax.jit
+@of_few()
 def _entropy(model: ExponentialFamily) -> Array:
     return -_power_slope(model, _at_one(model))
 
 
-@jax.jit
+@of_few()
 def _varentropy(model: ExponentialFamily) -> Array:
     one = _at_one(model)
     return jax.jvp(lambda alpha: _power_slope(model, alpha), (one,), (one,))[1]
 
 
-@jax.jit
+@of_few()
 def _log_density_power(model: ExponentialFamily, alpha: Array) -> Array:
     return model._log_power(alpha)
 
 
-@jax.jit
+@of_few()
 def _renyi(model: ExponentialFamily, alpha: Array) -> Array:
     excess = alpha - 1
     near = jnp.abs(excess) < _NEAR_ONE
@@ -375,11 +387,11 @@ def log_power_with_constant_base(
     return (alpha - 1) * log_base + psi(alpha * theta) - alpha * psi(theta)
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@of_few("cls", "options")
 def _solve(
-    cls: type[ExponentialFamily],
+    cls: type[Family],
     eta: Array,
     theta0: Array | None,
     options: SolverOptions,
-) -> ExponentialFamily:
+) -> Family:
     return cls._from_eta(eta, theta0, options)

@@ -20,7 +20,7 @@ from normix.distributions import (
     InverseGaussian,
     MultivariateNormal,
 )
-from normix.fitting.em.steps import IncrementalState
+from normix.fitting.em.stream import IncrementalState
 from normix.mixtures.dispersion import CholeskyDispersion
 from normix.mixtures.generalized_hyperbolic import (
     FactorGeneralizedHyperbolic,

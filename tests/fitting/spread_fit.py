@@ -50,10 +50,13 @@ def outcome(result) -> dict[str, np.ndarray]:
 
 def moved(model, placed) -> np.ndarray:
     """What the devices exchange in an E-step: operations and shapes."""
-    from normix.mixtures.marginal import _sums
-    from normix.mixtures.rows import layout_of
+    from normix.mixtures.in_one import layout_of, replicated, swept_in_one
+    from normix.mixtures.model_steps import packed
 
-    lowered = _sums.lower(model.joint, placed, "jax", None, layout_of(placed))
+    layout = layout_of(placed)
+    at = replicated((packed(model.joint), np.zeros(model.d)), layout)
+    frame = model.joint.frame
+    lowered = swept_in_one.lower(at, placed, None, frame, "jax", layout)
     program = lowered.compile().as_text()
     assert program is not None
     collectives = r"= (\S+) (all-reduce|all-gather|all-to-all|collective-permute)\("

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from normix import BatchEMFitter, NormalInverseGaussian
-from normix.fitting.em import batch, loop
+from normix.fitting.em import drive
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -193,25 +193,6 @@ def test_vmap_and_jit_of_whole_fits_equal_the_loop():
         assert np.isnan(history[one.n_iter :]).all()
 
 
-def compiled() -> list[int]:
-    functions: list[Any] = [loop.init_jit, loop.advance_jit, loop.finish_jit]
-    return [f._cache_size() for f in functions]
-
-
-def test_a_second_fit_compiles_nothing():
-    fitter = BatchEMFitter(max_iter=30, tol=1e-5, regularization="det_sigma_one")
-
-    def fit(seed):
-        X = jnp.asarray(simulate(2, 350, seed, 1.0, 0.5))
-        return fitter.fit(NormalInverseGaussian.default_init(X), X)
-
-    fit(0)
-    counts = compiled()
-    with jax.log_compiles(False), jax.no_tracing():
-        fit(1)
-    assert counts == compiled()
-
-
 def test_reports(capsys):
     X = simulate(2, 400, 5, 1.0, 0.5)
     start = NormalInverseGaussian.default_init(X)
@@ -271,13 +252,15 @@ def test_ctrl_c_returns_the_last_model(monkeypatch, capsys):
     start = NormalInverseGaussian.default_init(X)
     calls = []
 
+    turn = drive.turn
+
     def interrupted(*args):
         if len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(1)
-        return loop.advance(*args)
+        return turn(*args)
 
-    monkeypatch.setattr(batch.loop, "advance_jit", interrupted)
+    monkeypatch.setattr(drive, "turn", interrupted)
     result = BatchEMFitter(max_iter=50, tol=0.0, verbose=2).fit(start, X)
     assert result.interrupted and not result.converged
     assert result.n_iter == 2  # the first turn only evaluates the start

@@ -58,6 +58,6 @@ def parts() -> Parts:
 
 def rows_log_prob(model: MarginalMixture, X) -> np.ndarray:
     """The log-density of every row."""
-    from normix.mixtures.marginal import log_prob_of_rows
+    from normix.mixtures.model_steps import log_prob_of_rows
 
     return np.asarray(log_prob_of_rows(model.joint, model._rows(X)))

@@ -20,7 +20,8 @@ from normix import (
     NormalInverseGaussian,
     NormalMixtureEta,
 )
-from normix.mixtures.rows import Layout
+from normix.mixtures.in_one import Layout, swept_in_one
+from normix.mixtures.model_steps import packed
 
 
 def model(d: int, seed: int, lam: float = 1.5, mu_ig: float = 0.8, skew: float = 0.5):
@@ -208,7 +209,9 @@ def test_e_step_averages_the_posterior_and_chunks_agree():
 
     @jax.jit
     def in_chunks(rows):
-        return nig.joint.sums(rows, "jax", layout=Layout(400)).expectations()
+        at = packed(nig.joint), jnp.zeros(nig.d)
+        swept = swept_in_one(at, rows, None, nig.joint.frame, "jax", Layout(400))
+        return nig.joint.frame.means(swept).translate(nig.mu)
 
     pieces = in_chunks(jnp.asarray(X))
     for name in NormalMixtureEta.__dataclass_fields__:

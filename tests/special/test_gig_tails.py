@@ -8,12 +8,10 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import mpmath
 import numpy as np
 import pytest
 from scipy import special
 
-from normix.special._legendre import NODES, WEIGHTS
 from normix.special.gig_tails import gig_log_density, gig_log_quantile, gig_log_tails
 
 from .oracles import worst
@@ -54,20 +52,6 @@ def filled(*values):
 def listed(tails):
     """Of both tails, that without the mode."""
     return jnp.where(UPPER, tails[1], tails[0])
-
-
-def test_legendre_rule():
-    """At 40 digits: the roots of P_48, and weights 2/((1 - x²) P'(x)²)."""
-    with mpmath.workdps(40):
-        for x, w in zip(NODES, WEIGHTS, strict=True):
-            root = mpmath.findroot(lambda s: mpmath.legendre(48, s), mpmath.mpf(x))
-            slope = 48 * (mpmath.legendre(47, root) - root * mpmath.legendre(48, root))
-            slope /= 1 - root**2
-            assert abs(x - root) <= EPS * abs(root)
-            assert abs(w * (1 - root**2) * slope**2 / 2 - 1) <= 2 * EPS
-    assert len(NODES) == 48
-    np.testing.assert_array_equal(NODES, -NODES[::-1])
-    assert (np.diff(NODES) > 0).all()
 
 
 def test_the_reference_covers_the_domain():

@@ -14,8 +14,6 @@ import pytest
 from normix.special._normal import scaled_normal_sf
 from normix.special.gig_tails import gig_log_tails
 from normix.special.mixture_tails import (
-    NODES,
-    WEIGHTS,
     mixture_log_quantile,
     mixture_log_tails,
 )
@@ -49,18 +47,6 @@ log_quantile = jax.jit(mixture_log_quantile)
 def filled(*values):
     """Repeated to the length of the reference: one shape to compile for."""
     return tuple(np.resize(v, X.shape) for v in values)
-
-
-def test_legendre_rule():
-    """On [0, 1], at 40 digits: weights are 1/((1 - x²) P'(x)²) at the roots x."""
-    n = len(NODES)
-    with mpmath.workdps(40):
-        for x, w in zip(2 * NODES - 1, WEIGHTS, strict=True):
-            root = mpmath.findroot(lambda s: mpmath.legendre(n, s), mpmath.mpf(x))
-            slope = n * (mpmath.legendre(n - 1, root) - root * mpmath.legendre(n, root))
-            slope /= 1 - root**2
-            assert abs(x - root) <= 2 * EPS
-            assert abs(w * (1 - root**2) * slope**2 - 1) <= 2 * EPS
 
 
 def test_scaled_normal_sf():

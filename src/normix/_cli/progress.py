@@ -3,47 +3,47 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from normix.fitting.em.drive import Iteration
 
 _SECONDS_A_CHANGE = 0.05  # faster than that is not read
 
 
-class Progress(io.TextIOBase):
+class Progress:
     """Says on standard error what is being done.
 
-    On a terminal it is one line that changes; elsewhere a few lines. It also takes
-    the place of standard output for a fitter with ``verbose=2``, whose rows it shows;
-    ``at_first_row`` is called before the first.
+    On a terminal it is one line that changes; elsewhere a few lines.
+    ``at_first_iteration`` is called before the first is shown.
     """
 
-    def __init__(self, live: bool, at_first_row: Callable[[], object] | None = None):
+    def __init__(
+        self, live: bool, at_first_iteration: Callable[[], object] | None = None
+    ):
         self._live = live
-        self._at_first_row = at_first_row
+        self._at_first_iteration = at_first_iteration
         self._start = self._shown = time.perf_counter()
-        self._partial = ""
         self._width = 0
 
-    def write(self, text: str, /) -> int:
-        *lines, self._partial = (self._partial + text).split("\n")
-        for line in lines:
-            cells = line.split()
-            if len(cells) == 3 and cells[0].isdecimal():
-                if self._at_first_row is not None:
-                    self._at_first_row()
-                    self._at_first_row = None
-                # Elsewhere than on a terminal: 1, 2, 5, 10, 20, 50, 100, ...
-                self.show(
-                    "iteration {}: mean log-likelihood {}, change {}".format(*cells),
-                    always=cells[0].rstrip("0") in ("1", "2", "5"),
-                )
-        return len(text)
+    def iteration(self, at: Iteration) -> None:
+        """Show an iteration of a fit: what its ``callback`` is told."""
+        if self._at_first_iteration is not None:
+            self._at_first_iteration()
+            self._at_first_iteration = None
+        # Elsewhere than on a terminal: 1, 2, 5, 10, 20, 50, 100, ...
+        self.show(
+            f"iteration {at.n_iter}: mean log-likelihood {at.log_likelihood:.8f}, "
+            f"change {at.criterion:.3e}",
+            always=str(at.n_iter).rstrip("0") in ("1", "2", "5"),
+        )
 
     def show(self, text: str, *, always: bool = True) -> None:
         """Replace what is shown; unless ``always``, only on a terminal."""
@@ -71,10 +71,12 @@ class Progress(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def progress(at_first_row: Callable[[], object] | None = None) -> Iterator[Progress]:
+def progress(
+    at_first_iteration: Callable[[], object] | None = None,
+) -> Iterator[Progress]:
     """A :class:`Progress` that cleans up after itself."""
     live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    shown = Progress(live, at_first_row)
+    shown = Progress(live, at_first_iteration)
     try:
         yield shown
     finally:

@@ -35,6 +35,7 @@ class Gamma(PositiveFamily):
     closed_form: ClassVar[bool] = True
     has_order: ClassVar[bool] = False
     bounded_below: ClassVar[bool] = True
+    own_coordinates: ClassVar[tuple[int, ...]] = (0,)
 
     alpha: Float[Array, ""] = eqx.field(converter=as_float)
     beta: Float[Array, ""] = eqx.field(converter=as_float)
@@ -129,17 +130,13 @@ class Gamma(PositiveFamily):
             f * self.alpha / self.beta ** (k + 1) for k, f in enumerate(factorials)
         )
 
-    def coordinates(self) -> Float[Array, " 1"]:
-        """``log alpha``; the mean is 1."""
-        return jnp.log(self.alpha)[None]
-
-    def at(self, coordinates: Float[Array, " 1"]) -> Self:
-        """The member of mean 1 with these coordinates."""
-        alpha = jnp.exp(coordinates[0])
-        return type(self)(alpha=alpha, beta=alpha)
-
     def gig_params(self) -> tuple[Array, Array, Array]:
         return self.alpha, 2 * self.beta, jnp.zeros_like(self.alpha)
+
+    @classmethod
+    def from_gig_params(cls, p: Array, a: Array, b: Array) -> Self:
+        """The law that is ``GIG(p, a, b)``, which has to be a member."""
+        return cls(alpha=p, beta=0.5 * a)
 
     def scaled(self, s: ArrayLike) -> Self:
         return type(self)(alpha=self.alpha, beta=self.beta / s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar, Self
 
 import equinox as eqx
@@ -12,16 +11,17 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, check_option, is_traced
+from normix._compile import of_few
 from normix.distributions._sampling import draw_log_gig
 from normix.distributions.gamma import Gamma
 from normix.distributions.inverse_gamma import InverseGamma
 from normix.distributions.inverse_gaussian import InverseGaussian
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import BACKENDS, SolverOptions
-from normix.special._gig_plain import reduced_moments
 from normix.special.gig import gig_cumulants, gig_log_partition, gig_means
 from normix.special.gig_inverse import gig_from_expectation
 from normix.special.gig_order import gig_at_order
+from normix.special.gig_sum import about_mode
 
 
 class GeneralizedInverseGaussian(PositiveFamily):
@@ -42,6 +42,7 @@ class GeneralizedInverseGaussian(PositiveFamily):
     closed_form: ClassVar[bool] = False
     has_order: ClassVar[bool] = True
     bounded_below: ClassVar[bool] = True
+    own_coordinates: ClassVar[tuple[int, ...]] = (0, 1)
 
     p: Float[Array, ""] = eqx.field(converter=as_float)
     a: Float[Array, ""] = eqx.field(converter=as_float)
@@ -186,9 +187,8 @@ class GeneralizedInverseGaussian(PositiveFamily):
         inside = (self.a > 0) & (self.b > 0)
         a, b = jnp.where(inside, self.a, 1.0), jnp.where(inside, self.b, 1.0)
         z = jnp.sqrt(a) * jnp.sqrt(b)
-        at = reduced_moments(self.p, jnp.log(z))
         # Of the law with a = b = z; the second moment from integration by parts.
-        mean = jnp.exp(0.5 * (at.r + at.tilt))
+        mean = _unit_mean(self.p, z)
         spread = (2 * (self.p + 1) * mean + z) / (z * mean**2) - 1
         gamma, q = self.b == 0, jnp.abs(self.p)
         edge = jnp.where(gamma, 2 * q / self.a, self.b / (2 * (q - 1)))
@@ -206,17 +206,13 @@ class GeneralizedInverseGaussian(PositiveFamily):
         k = _cumulants(self.p, self.a, self.b, order)
         return tuple(k[0, 0, i] for i in range(1, order + 1))
 
-    def coordinates(self) -> Float[Array, " 2"]:
-        """``p`` and ``log a``, in the gauge ``a = b``; not finite on the boundary."""
-        return jnp.stack([self.p, 0.5 * (jnp.log(self.a) + jnp.log(self.b))])
-
-    def at(self, coordinates: Float[Array, " 2"]) -> Self:
-        """The member with ``a = b`` and these coordinates."""
-        z = jnp.exp(coordinates[1])
-        return type(self)(p=coordinates[0], a=z, b=z)
-
     def gig_params(self) -> tuple[Array, Array, Array]:
         return self.p, self.a, self.b
+
+    @classmethod
+    def from_gig_params(cls, p: Array, a: Array, b: Array) -> Self:
+        """The law that is ``GIG(p, a, b)``, which has to be a member."""
+        return cls(p=p, a=a, b=b)
 
     def scaled(self, s: ArrayLike) -> Self:
         return type(self)(p=self.p, a=self.a / s, b=s * self.b)
@@ -262,11 +258,19 @@ class GeneralizedInverseGaussian(PositiveFamily):
 GIG = GeneralizedInverseGaussian
 
 
-@partial(jax.jit, static_argnames="order")
+def _unit_mean(p: Array, z: Array) -> Array:
+    """The mean of ``GIG(p, z, z)``; by ``a E[Y] = b E[1/Y] + 2p`` for ``p >= 0``."""
+    order = jnp.abs(p)
+    at = about_mode(order, jnp.log(z))
+    near = (1 + at.below) * z / at.plus
+    return jnp.where(p < 0, near, near + 2 * order / z)
+
+
+@of_few("order")
 def _cumulants(p: Array, a: Array, b: Array, order: int):
     return gig_cumulants(order, False, p, a, b)
 
 
-@partial(jax.jit, static_argnames="backend")
+@of_few("backend")
 def _means(p, a, b, backend: str):
     return jnp.stack(gig_means(p, a, b, backend=backend), axis=-1)

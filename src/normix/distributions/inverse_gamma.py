@@ -36,6 +36,7 @@ class InverseGamma(PositiveFamily):
     closed_form: ClassVar[bool] = True
     has_order: ClassVar[bool] = False
     bounded_below: ClassVar[bool] = False
+    own_coordinates: ClassVar[tuple[int, ...]] = (0,)
 
     alpha: Float[Array, ""] = eqx.field(converter=as_float)
     beta: Float[Array, ""] = eqx.field(converter=as_float)
@@ -137,17 +138,13 @@ class InverseGamma(PositiveFamily):
             for k, value in enumerate(values[:order])
         )
 
-    def coordinates(self) -> Float[Array, " 1"]:
-        """``log alpha``; the mean of the reciprocal is 1."""
-        return jnp.log(self.alpha)[None]
-
-    def at(self, coordinates: Float[Array, " 1"]) -> Self:
-        """The member whose reciprocal has mean 1, with these coordinates."""
-        alpha = jnp.exp(coordinates[0])
-        return type(self)(alpha=alpha, beta=alpha)
-
     def gig_params(self) -> tuple[Array, Array, Array]:
         return -self.alpha, jnp.zeros_like(self.alpha), 2 * self.beta
+
+    @classmethod
+    def from_gig_params(cls, p: Array, a: Array, b: Array) -> Self:
+        """The law that is ``GIG(p, a, b)``, which has to be a member."""
+        return cls(alpha=-p, beta=0.5 * b)
 
     def scaled(self, s: ArrayLike) -> Self:
         return type(self)(alpha=self.alpha, beta=s * self.beta)

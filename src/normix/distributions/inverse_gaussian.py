@@ -34,6 +34,7 @@ class InverseGaussian(PositiveFamily):
     closed_form: ClassVar[bool] = True
     has_order: ClassVar[bool] = False
     bounded_below: ClassVar[bool] = False
+    own_coordinates: ClassVar[tuple[int, ...]] = (1,)
 
     mu: Float[Array, ""] = eqx.field(converter=as_float)
     lam: Float[Array, ""] = eqx.field(converter=as_float)
@@ -117,6 +118,11 @@ class InverseGaussian(PositiveFamily):
         p = jnp.full_like(self.lam, -0.5)
         return p, self.lam / self.mu / self.mu, self.lam
 
+    @classmethod
+    def from_gig_params(cls, p: Array, a: Array, b: Array) -> Self:
+        """The law that is ``GIG(p, a, b)``, which has to be a member."""
+        return cls(mu=jnp.sqrt(b) / jnp.sqrt(a), lam=b)
+
     def scaled(self, s: ArrayLike) -> Self:
         return type(self)(mu=s * self.mu, lam=s * self.lam)
 
@@ -134,15 +140,6 @@ class InverseGaussian(PositiveFamily):
         second = mu * mu * ratio
         third = 3 * second * mu * ratio
         return (mu, second, third, 5 * third * mu * ratio)[:order]
-
-    def coordinates(self) -> Float[Array, " 1"]:
-        """``log lam`` in the gauge ``a = b``."""
-        return jnp.log(self.lam / self.mu)[None]
-
-    def at(self, coordinates: Float[Array, " 1"]) -> Self:
-        """The member with ``a = b`` and these coordinates."""
-        lam = jnp.exp(coordinates[0])
-        return type(self)(mu=jnp.ones_like(lam), lam=lam)
 
     def mean(self) -> Float[Array, ""]:
         return self.mu

@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_sample, is_traced
-from normix.distributions.quantile_table import QuantileTable
+from normix._compile import of_few
+from normix.distributions.quantile_table import QuantileTable, of_smaller_tail
 from normix.divergences import kl_within, log_affinity_within
 from normix.exponential_family import ExponentialFamily, log_power_with_constant_base
+from normix.special._mode import typical_value
 from normix.special.gig_tails import gig_log_density, gig_log_quantile, gig_log_tails
 
 if TYPE_CHECKING:
@@ -120,11 +121,11 @@ class PositiveFamily(ExponentialFamily):
         Solved by Newton's method on the logarithm of the smaller tail, which cannot
         overshoot; differentiable in ``q`` and the parameters (implicitly).
         """
-        return _quantile(self, as_float(q), lower=True)
+        return _quantile(self, as_float(q), True)
 
     def isf(self, q: ArrayLike) -> Real:
         """``x`` with ``sf(x) = q``, elementwise; the way to small upper tails."""
-        return _quantile(self, as_float(q), lower=False)
+        return _quantile(self, as_float(q), False)
 
     def quantile_table(self) -> QuantileTable:
         """Tabulated ``cdf``, ``ppf`` and ``rvs``, for repeated use of one law."""
@@ -158,9 +159,7 @@ class PositiveFamily(ExponentialFamily):
             pair = self.to_gig(), other.to_gig()
         # In units in which this law's log has its mode at 0: neither log-partition
         # then carries the scale that both have in common.
-        p, a, b = lax.stop_gradient(self.gig_params())
-        root = jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
-        s = jnp.where(p >= 0, a / root, root / jnp.where(p >= 0, 1.0, b))
+        s = 1 / typical_value(*lax.stop_gradient(self.gig_params()))
         return tuple(law.scaled(s) for law in pair)
 
     def _kl(self, other):
@@ -173,32 +172,25 @@ class PositiveFamily(ExponentialFamily):
         return log_power_with_constant_base(*self._constant_base(), alpha)
 
 
-@jax.jit
+@of_few()
 def _raw_moments(law: PositiveFamily, k: Array) -> Array:
     return jnp.exp(law._log_moment(k))
 
 
-@jax.jit
+@of_few()
 def _log_tails(law: PositiveFamily, x: Array):
     return gig_log_tails(*law.gig_params(), x)
 
 
-def _quantile(law: PositiveFamily, q: Array, *, lower: bool) -> Array:
-    return _quantile_jit(law, q, jnp.asarray(lower))
+@of_few()
+def _quantile(law: PositiveFamily, q: Array, lower: bool | Array) -> Array:
+    def quantile(log_q, upper):
+        return jnp.exp(gig_log_quantile(log_q, upper, *law.gig_params()))
+
+    return of_smaller_tail(quantile, q, lower, 0.0)
 
 
-@jax.jit
-def _quantile_jit(law: PositiveFamily, q: Array, lower: Array) -> Array:
-    inside = (q > 0) & (q < 1)
-    safe = jnp.where(inside, q, 0.25)
-    near = safe <= 0.5
-    log_q = jnp.log(jnp.where(near, safe, 1 - safe))
-    x = jnp.exp(gig_log_quantile(log_q, near != lower, *law.gig_params()))
-    ends = jnp.where((q == 0) == lower, 0.0, jnp.inf)
-    return jnp.where(inside, x, jnp.where((q == 0) | (q == 1), ends, jnp.nan))
-
-
-@jax.jit
+@of_few()
 def _quantile_table(law: PositiveFamily) -> QuantileTable:
     params = law.gig_params()
 

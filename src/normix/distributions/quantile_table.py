@@ -126,6 +126,27 @@ class QuantileTable(eqx.Module):
         return jnp.exp(t) if self.of_logarithm else t
 
 
+def of_smaller_tail(
+    quantile: Callable[[Array, Array], Array],
+    q: Array,
+    lower: bool | Array,
+    least: float,
+) -> Array:
+    """Where ``P(X <= x) = q``, or ``P(X > x) = q`` unless ``lower``.
+
+    NaN where q is outside [0, 1]. ``quantile(log_q, upper)`` is that of the logarithm
+    of a tail; ``least`` is the left end of the law's support, whose right end is
+    infinite.
+    """
+    inside = (q > 0) & (q < 1)
+    safe = jnp.where(inside, q, 0.25)
+    near = safe <= 0.5
+    log_q = jnp.log(jnp.where(near, safe, 1 - safe))
+    x = quantile(log_q, near != lower)
+    ends = jnp.where((q == 0) == lower, least, jnp.inf)
+    return jnp.where(inside, x, jnp.where((q == 0) | (q == 1), ends, jnp.nan))
+
+
 def _hermite(u, values, slopes, curvatures):
     """The quintic on [0, 1] with given values and first two derivatives at its ends.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from normix.mixtures.statistics import MixtureStatistics
 
@@ -30,13 +32,31 @@ class Constraints(eqx.Module):
         return eqx.tree_at(lambda c: c.mu, self, self.mu + shift)
 
 
+class Pin(NamedTuple):
+    """A location that is kept where ``stay`` holds."""
+
+    stay: Bool[Array, ""]
+    mu: Float[Array, " d"]
+
+    def held(self, constraints: Constraints) -> Constraints:
+        """The restrictions with the location kept."""
+        return Constraints(constraints.symmetric, self.mu)
+
+
 def location_and_skewness(
-    eta: MixtureStatistics, constraints: Constraints
+    eta: MixtureStatistics, constraints: Constraints, pin: Pin | None = None
 ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
     """``μ`` and ``γ`` of maximum likelihood: least squares of X on (1, Y).
 
     The weights are 1/Y; Σ does not enter, whether or not one of the two is given.
     """
+    if pin is not None:
+        free = location_and_skewness(eta, constraints)
+        there = location_and_skewness(eta, pin.held(constraints))
+        mu, gamma = (
+            jnp.where(pin.stay, x, y) for x, y in zip(there, free, strict=True)
+        )
+        return mu, gamma
     if constraints.mu is not None:
         mu = constraints.mu
         gamma = jnp.zeros_like(mu)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from normix.mixtures.constraints import Constraints, location_and_skewness
+from normix.mixtures.constraints import Constraints, Pin, location_and_skewness
 from normix.mixtures.statistics import (
     MixtureStatistics,
     NormalMixtureEta,
@@ -43,6 +43,11 @@ class Dispersion(eqx.Module):
     A form says how Σ is stored and applied, which expectations an E-step collects for
     it and how an M-step estimates it. Everything else about a mixture is written once.
     """
+
+    @property
+    @abstractmethod
+    def rank(self) -> int:
+        """The number of factors, 0 for a full dispersion."""
 
     @abstractmethod
     def matrix(self) -> Float[Array, "d d"]:
@@ -93,6 +98,25 @@ class Dispersion(eqx.Module):
         """What EM watches, of the data's units along the first axis."""
 
     @abstractmethod
+    def flat(self) -> Float[Array, " k"]:
+        """What Σ is stored as, in one vector."""
+
+    @classmethod
+    @abstractmethod
+    def from_flat(cls, vector: Float[Array, " k"], d: int, r: int) -> Self:
+        """The inverse of :meth:`flat`, in ``d`` dimensions and with ``r`` factors."""
+
+    @staticmethod
+    @abstractmethod
+    def stored(d: int, r: int) -> int:
+        """The length of that vector."""
+
+    @staticmethod
+    @abstractmethod
+    def shapes(d: int, r: int) -> tuple[tuple[int, ...], ...]:
+        """Of the statistics that an M-step takes, but those of Y alone."""
+
+    @abstractmethod
     def collect(
         self,
         X: Float[Array, "n d"],
@@ -111,7 +135,10 @@ class Dispersion(eqx.Module):
     @classmethod
     @abstractmethod
     def maximised(
-        cls, eta: MixtureStatistics, constraints: Constraints
+        cls,
+        eta: MixtureStatistics,
+        constraints: Constraints,
+        pin: Pin | None = None,
     ) -> tuple[Float[Array, " d"], Float[Array, " d"], Self]:
         """``μ``, ``γ`` and Σ of maximum likelihood for these expectations."""
 
@@ -133,6 +160,10 @@ class CholeskyDispersion(Dispersion):
     def from_matrix(cls, sigma: Float[Array, "d d"]) -> Self:
         """From Σ; the factor is NaN where Σ is not positive definite."""
         return cls(jnp.linalg.cholesky(0.5 * (sigma + sigma.T)))
+
+    @property
+    def rank(self):
+        return 0
 
     def matrix(self):
         return self.L @ self.L.T
@@ -181,6 +212,21 @@ class CholeskyDispersion(Dispersion):
     def parameters(self):
         return (self.L,)
 
+    def flat(self):
+        return self.L.ravel()
+
+    @classmethod
+    def from_flat(cls, vector, d, r):
+        return cls(vector.reshape(d, d))
+
+    @staticmethod
+    def stored(d, r):
+        return d * d
+
+    @staticmethod
+    def shapes(d, r):
+        return (d,), (d,), (d, d)
+
     def collect(self, X, mu, gamma, means):
         sums, weighted = means.common(X)
         return NormalMixtureEta(**sums, E_XXT_inv_Y=weighted @ X)
@@ -197,8 +243,8 @@ class CholeskyDispersion(Dispersion):
         )
 
     @classmethod
-    def maximised(cls, eta, constraints):
-        mu, gamma = location_and_skewness(eta, constraints)
+    def maximised(cls, eta, constraints, pin=None):
+        mu, gamma = location_and_skewness(eta, constraints, pin)
         # E (X - μ - γY)(X - μ - γY)ᵀ/Y, written so that it holds whether or not μ and
         # γ solve their equations.
         cross = jnp.outer(eta.E_X_inv_Y, mu) + jnp.outer(eta.E_X, gamma)

@@ -68,7 +68,7 @@ class FactorNormalMixture(VectorMixture):
     @property
     def r(self) -> int:
         """The number of factors."""
-        return self._factors.r
+        return self._factors.rank
 
     @classmethod
     def _check_size(cls, n, d):

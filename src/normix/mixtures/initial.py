@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from normix._arrays import is_spread, is_traced
+from normix._compile import small
+from normix._loops import eagerly, repeat
 from normix.exponential_family import SolverOptions
-from normix.mixtures.constraints import Constraints
-from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
+from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.in_one import InOne, Layout
 from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.law import Frame, Law, Swept
 from normix.mixtures.low_rank import FactorDispersion
-from normix.mixtures.rows import sum_over_rows
+from normix.mixtures.maximum import mixing_maximised, normal_maximised, nowhere
+from normix.mixtures.rows import (
+    BLOCK,
+    Moments,
+    Rows,
+    block_length,
+    blocks_in_memory,
+)
+from normix.mixtures.subordinator import Subordinator
+from normix.special._gig_host import gig_moments_host
 
 # Var[Y]/E[Y]^2 from nearly normal to far heavier than any Student law with a variance.
 _SPREADS = np.geomspace(0.01, 100.0, 9)
-# Orders whose short fits compete for the start of a family with a free order: near
-# the skew t, normal inverse Gaussian, hyperbolic and variance gamma families.
-_ORDERS = (-2.0, -0.5, 1.0, 2.0)
-_STEPS = 5  # of EM, which find the skewness
+# Orders from which a family with a free order starts: near the skew t, normal inverse
+# Gaussian, hyperbolic and variance gamma families.
+_ORDERS = np.array([-2.0, -0.5, 1.0, 2.0])
+_STEPS = 6  # of EM, which find the skewness
 # The share of the variance that skewness may claim in any direction.
 _SKEW_SHARE = 0.8
-# The ladder is judged on at most this many rows: it only has to find the rung.
-_SAMPLE = 4096
 
 
 def check_constant(constant: list[int]) -> None:
@@ -53,35 +63,48 @@ def check_full_rank(n: int, d: int) -> None:
         )
 
 
-@partial(jax.jit, static_argnums=0)
 def initial_joint(
     family: type[JointNormalMixture], X: Float[Array, "n d"]
 ) -> JointNormalMixture:
     """A member with the mean and covariance of ``X``."""
-    centre, cov = _mean_and_covariance(X)
-    dispersion = CholeskyDispersion.from_matrix(cov)
-    step = _short_fit(family, X, centre, dispersion)
-
-    # Back to the sample's covariance, E[Y] Σ + Var[Y] γγᵀ.
-    mean, relative = step.subordinator.mean_and_spread()
-    gamma = step.gamma * mean
-    claimed = relative * dispersion.inner_products(gamma[None, :], gamma).skew
-    share = jnp.minimum(1.0, _SKEW_SHARE / jnp.where(claimed > 0, claimed, 1.0))
-    gamma = gamma * jnp.sqrt(share)
-    sigma = cov - relative * jnp.outer(gamma, gamma)
-    unit = step.subordinator.scaled(1 / mean)
-    fitted = family(centre - gamma, gamma, CholeskyDispersion.from_matrix(sigma), unit)
-    # A law without a variance cannot have that of the sample.
-    fitted = tree_where(jnp.isfinite(relative), fitted, step.translated(centre))
-    return _or_nearly_normal(fitted, centre, dispersion)
+    with eagerly(X):
+        centre, cov = mean_and_covariance(X)
+        frame = Frame(CholeskyDispersion, X.shape[1], 0)
+        flat = _root(cov)
+        step, mean_y = _short_fit(family, X, centre, flat, frame)
+        settled = _settled(step, mean_y, centre, cov, frame)
+        return _finished(settled, flat, centre, family, frame)
 
 
-@partial(jax.jit, static_argnums=(0, 2))
 def initial_factor_joint(
     family: type[JointNormalMixture], X: Float[Array, "n d"], r: int
 ) -> JointNormalMixture:
     """A member with ``r`` factors, from principal components."""
-    centre, cov = _mean_and_covariance(X)
+    with eagerly(X):
+        centre, cov = mean_and_covariance(X)
+        frame = Frame(FactorDispersion, X.shape[1], r)
+        flat = _principal(cov, r)
+        step, _ = _short_fit(family, X, centre, flat, frame)
+        return _finished(step, flat, centre, family, frame)
+
+
+def mean_and_covariance(X: Any) -> tuple[Any, Any]:
+    """Of rows that are at hand, by NumPy; of others by JAX."""
+    xp: Any = jnp if is_traced(X) else np
+    X = xp.asarray(X)
+    centre = X.mean(axis=0)
+    columns = (X - centre).T
+    return centre, columns @ columns.T / X.shape[0]
+
+
+@small()
+def _root(cov: Array) -> Array:
+    return CholeskyDispersion.from_matrix(cov).flat()
+
+
+@small("r")
+def _principal(cov: Array, r: int) -> Array:
+    """A factor dispersion that comes near ``cov``."""
     sd = jnp.sqrt(jnp.diagonal(cov))
     values, vectors = jnp.linalg.eigh(cov / jnp.outer(sd, sd))
     # As of a law whose other directions share what the components leave over
@@ -90,86 +113,190 @@ def initial_factor_joint(
     loadings = vectors[:, -r:] * jnp.sqrt(jnp.maximum(values[-r:] - rest, 0.0))
     # With no noise of its own a component would never get any.
     own = jnp.maximum(1 - (loadings**2).sum(axis=1), 0.05)
-    dispersion = FactorDispersion(sd[:, None] * loadings, sd**2 * own)
-    step = _short_fit(family, X, centre, dispersion).translated(centre)
-    return _or_nearly_normal(step, centre, dispersion)
+    return FactorDispersion(sd[:, None] * loadings, sd**2 * own).flat()
 
 
-def _mean_and_covariance(X: Array) -> tuple[Array, Array]:
-    centre = X.mean(axis=0)
-
-    def scatter(centre, rows, weights):
-        columns = (rows - centre).T
-        return (columns if weights is None else columns * weights) @ columns.T
-
-    return centre, sum_over_rows(scatter, centre, X, None, jnp.add) / X.shape[0]
+# -- up the ladder -------------------------------------------------------------------
 
 
-def _rung(family, centre, dispersion: Dispersion, spread, order):
-    """A symmetric member with the given mean and dispersion."""
-    law = family._subordinator_class.with_unit_mean(spread, order)
-    return family(centre, jnp.zeros_like(centre), dispersion, law)
+@cache
+def _ladder(law: type[Subordinator]) -> Any:
+    """``(p, a, b)`` of the laws of mean 1 that are tried, by order and spread."""
+    if not law.has_order:
+        with eagerly():
+            return np.asarray(_unit_means(_SPREADS, law))[None]
+    p, z = np.meshgrid(_ORDERS, 1 / _SPREADS, indexing="ij")
+    mean = gig_moments_host(p, z)[3]
+    return np.stack([p, z * mean, z / mean], axis=-1)
 
 
-def _or_nearly_normal(fitted, centre, dispersion: Dispersion):
-    """``fitted``, or the lowest rung for a sample without any spread in Y."""
-    one = jnp.ones((), centre.dtype)
-    start = _rung(type(fitted), centre, dispersion, _SPREADS[0] * one, one)
-    finite = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(fitted)]).all()
-    return tree_where(finite, fitted, start)
+@small("law")
+def _unit_means(spreads: Any, law: type[Subordinator]) -> Array:
+    return jnp.stack(law.with_unit_mean(spreads, spreads).gig_params(), axis=-1)
 
 
-def _short_fit(family, X: Array, centre: Array, dispersion: Dispersion):
-    """A member about the mean of ``X``: up the ladder, then on by a few EM steps.
+class _Climb(NamedTuple):
+    """``status``: the next rung, the score of the last, and the best score."""
 
-    A family with a free order climbs once for each of several, all together, and the
-    best goes on.
+    status: Float[Array, " 3"]
+    best: Float[Array, " k"]
+
+
+@small("frame")
+def _rung(status: Array, flat: Array, ladder: Array, frame: Frame) -> Array:
+    """The symmetric law about 0 of a rung."""
+    zero = jnp.zeros(frame.d, flat.dtype)
+    gig = ladder.reshape(-1, 3)[status[0].astype(int)]
+    return jnp.concatenate([zero, zero, flat, gig])
+
+
+@small("rungs")
+def _climbed(state: _Climb, vector: Array, head: Array, rungs: int) -> _Climb:
+    """Up while the likelihood rises, then on to the next ladder."""
+    k, last, best = state.status
+    score = head[0]
+    first = k % rungs == 0
+    rising = (first | (score > last)) & ((k + 1) % rungs > 0)
+    following = jnp.where(rising, k + 1, (k // rungs + 1) * rungs)
+    better = score > best
+    status = jnp.stack([following, score, jnp.where(better, score, best)])
+    return _Climb(status, jnp.where(better, vector, state.best))
+
+
+class _Stepping(NamedTuple):
+    """``status``: how many EM steps are left."""
+
+    status: Float[Array, " 1"]
+    vector: Float[Array, " k"]
+    mean_y: Float[Array, ""]  # the rows' mean of E[Y], which the law was matched to
+
+
+@small()
+def _stepped(state: _Stepping, vector: Array, head: Array) -> _Stepping:
+    good = jnp.isfinite(head).all() & jnp.isfinite(vector).all()
+    return _Stepping(
+        state.status - 1,
+        jnp.where(good, vector, state.vector),
+        jnp.where(good, head[4] / head[1], state.mean_y),
+    )
+
+
+def _short_fit(
+    family: type[JointNormalMixture], X: Array, centre, flat: Array, frame: Frame
+) -> tuple[Array, Array]:
+    """A law about the mean of ``X``: up the ladder, then on by a few EM steps.
+
+    A family with a free order climbs once for each of several, and the best goes on.
     """
-    # Centred, so that raw second moments do not cancel.
-    sample = X[:: max(1, X.shape[0] // _SAMPLE)] - centre
-    zero = jnp.zeros_like(centre)
-    free = family._subordinator_class.has_order
-    orders = jnp.asarray(_ORDERS if free else _ORDERS[:1], X.dtype)
-    spreads = jnp.asarray(np.append(_SPREADS, np.ones(_STEPS)), X.dtype)
+    law = family._subordinator_class
+    rows = _sample(X, centre)
+    dtype = flat.dtype
+    table = _ladder(law)
+    ladder, (orders, rungs) = table.astype(dtype), table.shape[:2]
 
-    def fit(order):
-        held = Constraints(p=order) if free else Constraints()
-        rung = partial(_rung, family, zero, dispersion, order=order)
+    def climb(state: _Climb) -> _Climb:
+        vector = _rung(state.status, flat, ladder, frame)
+        swept: Swept = rows.swept(vector, frame, "jax")
+        return _climbed(state, vector, swept.head, rungs)
 
-        # One loop over rungs and steps: one E-step to compile.
-        def climb(carry, turn):
-            k, spread = turn
-            top, proposal = carry
-            on_ladder = k < len(_SPREADS)
-            model = tree_where(on_ladder, rung(spread), proposal)
-            sums = model.row_sums(sample, "jax")
-            score = sums.log_likelihood
-            after = model.maximised_about(sums.means(), SolverOptions(), held)
-            better = jnp.where(on_ladder, score > top, jnp.isfinite(score))
-            return (
-                jnp.where(better, score, top),
-                tree_where(better, after, proposal),
-            ), None
+    status: Any = np.array([0.0, -np.inf, -np.inf], dtype)
+    begin = _Climb(status, _rung(status, flat, ladder, frame))
+    top = repeat(lambda status: status[0] < orders * rungs, climb, begin)
 
-        begin = jnp.asarray(-jnp.inf, X.dtype), rung(spreads[0])
-        return lax.scan(climb, begin, (jnp.arange(len(spreads)), spreads))[0]
+    def step(state: _Stepping) -> _Stepping:
+        swept: Swept = rows.swept(state.vector, frame, "jax")
+        gig = mixing_maximised(swept.head, law, SolverOptions())
+        vector, _ = normal_maximised(
+            state.vector, swept, gig, None, gauge, frame, False
+        )
+        return _stepped(state, vector, swept.head)
 
-    scores, models = jax.vmap(fit)(orders)
-    best = jnp.argmax(jnp.where(jnp.isnan(scores), -jnp.inf, scores))
-    return jax.tree.map(lambda leaf: leaf[best], models)
+    gauge = nowhere(frame, np.dtype(dtype))[2]
+    left: Any = np.full(1, _STEPS, dtype)
+    one: Any = np.ones((), dtype)
+    state = _Stepping(left, top.best, one)
+    state = repeat(lambda status: status[0] > 0, step, state)
+    return state.vector, state.mean_y
 
 
+def _sample(X: Array, centre) -> Rows:
+    """Evenly spaced rows, in a length for which a fit compiles, too."""
+    n = X.shape[0]
+    sample = X[:: -(-n // BLOCK)]
+    if is_traced(X):
+        one = jnp.ones_like(centre)
+        return InOne(sample, None, (centre, one), Layout())
+    moments = Moments(centre, np.ones_like(centre))
+    host = np.asarray(sample)
+    return blocks_in_memory(host, None, moments, host.dtype, block_length(n))
+
+
+@small("frame")
+def _settled(
+    vector: Array, mean_y: Array, centre: Array, cov: Array, frame: Frame
+) -> Array:
+    """Back to the sample's covariance, E[Y] Σ + Var[Y] γγᵀ."""
+    step = frame.unpack(vector)
+    mean, relative = _mean_and_spread(step.gig, mean_y)
+    gamma = step.gamma * mean
+    root = CholeskyDispersion.from_matrix(cov)
+    claimed = relative * root.inner_products(gamma[None, :], gamma).skew
+    share = jnp.minimum(1.0, _SKEW_SHARE / jnp.where(claimed > 0, claimed, 1.0))
+    gamma = gamma * jnp.sqrt(share)
+    sigma = CholeskyDispersion.from_matrix(cov - relative * jnp.outer(gamma, gamma))
+    p, a, b = step.gig
+    unit = jnp.stack([p, a * mean, b / mean])
+    fitted = frame.pack(Law(-gamma, gamma, sigma, unit))
+    # A law without a variance cannot have that of the sample.
+    return jnp.where(jnp.isfinite(relative), fitted, vector)
+
+
+def _mean_and_spread(gig: Array, mean_y: Array) -> tuple[Array, Array]:
+    """The mean of a GIG law and its variance over its square; infinite where they are.
+
+    Inside, ``mean_y`` is the mean, which an M-step matches; the second moment follows
+    by parts.
+    """
+    p, a, b = gig
+    inside, gamma, q = (a > 0) & (b > 0), b == 0, jnp.abs(p)
+    mean = jnp.where(inside, mean_y, 1.0)
+    rate = jnp.where(a > 0, a, 1.0)
+    spread = (2 * (p + 1) * mean + b) / (rate * mean**2) - 1
+    edge = jnp.where(gamma, 2 * q / rate, b / (2 * (q - 1)))
+    edge = jnp.where(gamma | (q > 1), edge, jnp.inf)
+    edge_spread = jnp.where(gamma, 1 / q, 1 / (q - 2))
+    edge_spread = jnp.where(gamma | (q > 2), edge_spread, jnp.inf)
+    return jnp.where(inside, mean, edge), jnp.where(inside, spread, edge_spread)
+
+
+def _finished(vector, flat, centre, family, frame: Frame) -> JointNormalMixture:
+    lowest = _ladder(family._subordinator_class)[-1, 0].astype(flat.dtype)
+    return _in_family(vector, flat, centre, lowest, family, frame)
+
+
+@small("family", "frame")
+def _in_family(vector, flat, centre, lowest, family, frame: Frame):
+    """The law about the data's mean, or the lowest rung for a sample without spread."""
+    zero = jnp.zeros(frame.d, flat.dtype)
+    start = jnp.concatenate([zero, zero, flat, lowest])
+    vector = jnp.where(jnp.isfinite(vector).all(), vector, start)
+    return family.of_law(frame.unpack(vector).translated(centre))
+
+
+# -- at random -----------------------------------------------------------------------
+
+
+@small()
 def random_joint(
-    like: JointNormalMixture, X: Float[Array, "n d"], key: PRNGKeyArray
+    like: JointNormalMixture, centre: Array, cov: Array, key: PRNGKeyArray
 ) -> JointNormalMixture:
-    """A random member with the mean of ``X`` and, its skewness apart, its covariance.
+    """A random member with a given mean and, its skewness apart, covariance.
 
     Tails from nearly normal to very heavy, a random direction of skewness that claims
     up to half of the variance, and a random order between -3 and 3.
     """
     k_spread, k_order, k_gamma, k_share = jax.random.split(key, 4)
-    dtype = X.dtype
-    centre, cov = _mean_and_covariance(X)
+    dtype = cov.dtype
     log_spread = jax.random.uniform(k_spread, (), dtype, np.log(0.05), np.log(10.0))
     order = jax.random.uniform(k_order, (), dtype, -3.0, 3.0)
     law = type(like.subordinator).with_unit_mean(jnp.exp(log_spread), order)
@@ -179,8 +306,3 @@ def random_joint(
     gamma = jnp.sqrt(jnp.diagonal(cov)) * direction / jnp.linalg.norm(direction)
     gamma = gamma * jnp.sqrt(share * jnp.exp(-log_spread))
     return type(like)(centre - gamma, gamma, like.dispersion, law)
-
-
-def tree_where(condition, new, old):
-    """``new`` where the scalar ``condition`` holds, else ``old``."""
-    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), new, old)

@@ -6,39 +6,27 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import cho_solve
-from jaxtyping import Array, ArrayLike, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_data, as_float, as_sample, check_option
+from normix._compile import small
 from normix.exponential_family import BACKENDS, ExponentialFamily, SolverOptions
 from normix.mixtures import information
 from normix.mixtures.classical import check_vectors, from_parts, full_dispersion
 from normix.mixtures.constraints import Constraints
-from normix.mixtures.dispersion import (
-    CholeskyDispersion,
-    Dispersion,
-    InnerProducts,
-    slope_along,
-)
-from normix.mixtures.rows import Layout, sum_over_rows
+from normix.mixtures.coordinates import at_coordinates, coordinates
+from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
+from normix.mixtures.law import Frame, Law
+from normix.mixtures.posterior import log_density_of_rows, posterior_means
 from normix.mixtures.statistics import (
     MixtureStatistics,
-    MixtureSums,
     NormalMixtureEta,
     PosteriorMeans,
 )
-from normix.mixtures.subordinator import (
-    Subordinator,
-    gauge_a_eq_b,
-    typical_value,
-)
-from normix.special.gig import (
-    gig_log_partition,
-    gig_log_partition_smooth,
-    gig_means,
-    gig_means_cpu,
-)
-from normix.special.gig_shared import gig_means_shared
+from normix.mixtures.subordinator import Subordinator
+from normix.special.gig import gig_log_partition, gig_means
 
 if TYPE_CHECKING:
     from typing import ClassVar as AbstractClassVar
@@ -213,42 +201,25 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     # -- the mixing variable given the data --------------------------------------
 
-    def _inner_products(self, residuals):
-        return self.dispersion.inner_products(residuals, self.gamma)
+    def law(self) -> Law:
+        """The law in the terms that all families share."""
+        gig = jnp.stack(self.subordinator.gig_params())
+        return Law(self.mu, self.gamma, self.dispersion, gig)
+
+    @classmethod
+    def of_law(cls, law: Law) -> Self:
+        """The member of this family that is a law in those terms."""
+        subordinator = cls._subordinator_class.from_gig_params(*law.gig)
+        return cls(law.mu, law.gamma, law.dispersion, subordinator)
+
+    @property
+    def frame(self) -> Frame:
+        """The form and size of the law."""
+        return Frame(type(self.dispersion), self.d, self.dispersion.rank)
 
     def log_prob_marginal(self, X: Float[Array, "n d"]) -> Float[Array, " n"]:
         """The log-density of every row under the law of X alone; differentiable."""
-        products = self._inner_products(X - self.mu)
-        p, a, b = self.subordinator.gig_params()
-        posterior = p - 0.5 * self.d, a + products.skew, b + products.quadratic
-        both = jnp.broadcast_arrays(*posterior)
-        both = [jnp.append(x, y) for x, y in zip(both, (p, a, b), strict=True)]
-        psi = gig_log_partition_smooth(*both)  # posteriors and prior: one kernel
-        return self._log_density(psi[:-1] - psi[-1], products, 1.0)
-
-    def _log_density(self, psi, products: InnerProducts, offset: float):
-        """From ``psi + sqrt(offset + ab)``, posterior less prior."""
-        _, a, b = self.subordinator.gig_params()
-        quadratic, cross, skew, across = products
-        # What is left, cross less the difference of these roots.
-        prior = jnp.sqrt(offset + a * b)
-        roots = prior + jnp.sqrt(offset + (a + skew) * (b + quadratic))
-        product = a * quadratic + b * skew + quadratic * skew
-        exponent = cross - product / jnp.where(roots > 0, roots, 1.0)
-        # Where Σ is small against γ the two are large and close. With the row's part
-        # along γ, t γ, and the one across it, the difference is a quotient of terms
-        # of one sign, but for the offset.
-        t = slope_along(cross, skew)
-        rest = a * t**2 + b
-        steep = cross > 10
-        middle = jnp.where(steep, rest + 2 * t * prior, 1.0)
-        gap = skew * ((a * t**2 - b) ** 2 - 4 * offset * t**2) / middle
-        gap = gap + (a + skew) * across
-        exponent = jnp.where(
-            steep, -gap / jnp.where(steep, roots + cross, 1.0), exponent
-        )
-        constant = -0.5 * self.d * _LOG_2PI - 0.5 * self.dispersion.log_det()
-        return constant + exponent + psi
+        return log_density_of_rows(self.law(), X)
 
     def conditional_expectations(
         self, x: Float[ArrayLike, "*n d"], backend: str = "jax"
@@ -260,110 +231,9 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         """
         check_option("backend", backend, BACKENDS)
         x = as_float(x)
-        means = _posterior_means(self, jnp.atleast_2d(x), backend)
+        means = _posterior_means(self.law(), jnp.atleast_2d(x), backend)
         shaped = (m.reshape(x.shape[:-1]) for m in means)
         return dict(zip(("E_log_Y", "E_inv_Y", "E_Y"), shaped, strict=True))
-
-    def row_sums(
-        self,
-        X: Float[Array, "n d"],
-        backend: str,
-        weights: Float[Array, " n"] | None = None,
-    ) -> MixtureSums:
-        """The E-step's statistics and the log-density, summed over rows.
-
-        The statistics are those of ``X - μ``: near a row that coincides with μ its
-        weight ``E[1/Y]`` is enormous, and only its distance to μ must be, too.
-        """
-        residuals = X - self.mu
-        products = self._inner_products(residuals)
-        p, a, b = self.subordinator.gig_params()
-        # A row that is μ itself may have an infinite weight E[1/Y]. It enters as a
-        # limit: so near that no density with a peak tells the difference, and with a
-        # weight that is finite.
-        least = jnp.finfo(X.dtype).tiny ** 0.75 * typical_value(p, a, b)
-        products = products._replace(quadratic=jnp.maximum(products.quadratic, least))
-        posterior = p - 0.5 * self.d, a + products.skew, b + products.quadratic
-        psi, *moments = _KERNELS[backend](posterior, (p, a, b))
-        means = PosteriorMeans(*moments, weights=weights)
-        log_density = self._log_density(psi, products, 0.0)
-        zero = jnp.zeros_like(self.mu)
-        count = jnp.asarray(X.shape[0], X.dtype)
-        return MixtureSums(
-            totals=self.dispersion.collect(residuals, zero, self.gamma, means),
-            log_likelihood=means.total(log_density),
-            weight=count if weights is None else weights.sum(),
-            location=self.mu,
-            nearest=posterior[2].min(),
-            nearest_row=X[jnp.argmin(posterior[2])],
-        )
-
-    def sums(
-        self,
-        X: Float[Array, "n d"],
-        backend: str,
-        weights: Float[Array, " n"] | None = None,
-        *,
-        shift: Float[Array, " d"] | float = 0.0,
-        layout: Layout = Layout(),  # noqa: B008 (immutable)
-    ) -> MixtureSums:
-        """:meth:`row_sums` of ``X - shift``, a chunk at a time, in bounded memory."""
-
-        def part(at, rows, w):
-            model, shift = at
-            return model.row_sums(rows - shift, backend, w)
-
-        join, all_reduce = MixtureSums.merge, MixtureSums.all_reduced
-        return sum_over_rows(part, (self, shift), X, weights, join, layout, all_reduce)
-
-    def at_pole(self, sums: MixtureSums) -> tuple[Bool[Array, ""], Float[Array, ""]]:
-        """Whether a row sits at a pole of the density, and its share of all weight.
-
-        Where the posterior order ``p - d/2`` is negative, the density grows without
-        bound at μ as ``b`` goes to 0, and with it the row's weight ``E[1/Y]``, which
-        is at least ``2 |p - d/2|`` over its ``b + (x-μ)ᵀΣ⁻¹(x-μ)``, and nearly that at
-        a pole.
-        """
-        p, _, _ = self.subordinator.gig_params()
-        excess = jnp.maximum(0.5 * self.d - p, 0.0)
-        share = 2 * excess / (sums.nearest * sums.totals.E_inv_Y)
-        return (excess > 0) & self.on_row(sums), share
-
-    def on_row(self, sums: MixtureSums) -> Bool[Array, ""]:
-        """Whether μ is a row, to rounding, and the density has a peak there.
-
-        A hundred units in the last place of a standard deviation, and no ``b`` to
-        speak of.
-        """
-        eps = jnp.finfo(self.mu.dtype).eps
-        scale = typical_value(*self.subordinator.gig_params())
-        return sums.nearest <= 1e4 * eps**2 * scale
-
-    def maximised_about(
-        self,
-        eta: MixtureStatistics,
-        options: SolverOptions,
-        constraints: Constraints,
-        sums: MixtureSums | None = None,
-    ) -> Self:
-        """The M-step from statistics of ``X - μ``, μ that of this law.
-
-        With the ``sums`` that they are the means of, a μ that has come to a row at a
-        cusp of the density, to rounding, is moved onto it and stays there: the row's
-        weight holds it, but leaves no digits to tell by how little it would move.
-        """
-        held = constraints.translated(-self.mu)
-        form = type(self.dispersion)
-        new = self.maximised(form, eta, options, held)
-        if sums is None or constraints.mu is not None:
-            return new.translated(self.mu)
-        stay = self.on_row(sums)
-        row = sums.nearest_row
-        pinned = Constraints(constraints.symmetric, mu=row - self.mu)
-        _, gamma, dispersion = form.maximised(eta, pinned)
-        on_it = type(self)(row, gamma, dispersion, new.subordinator)
-        free = new.translated(self.mu)
-        return jax.tree.map(lambda x, y: jnp.where(stay, x, y), on_it, free)
 
     def within(self, family: type[Joint]) -> Joint:
         """The member of another family nearest in KL, or the same law in a larger."""
@@ -382,31 +252,26 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
             self.subordinator.scaled(s),
         )
 
-    def in_units(self, unit: Float[Array, " d"]) -> Self:
-        """The law of ``(unit * X, Y)``, component by component."""
-        dispersion = self.dispersion.in_units(unit)
-        return type(self)(
-            unit * self.mu, unit * self.gamma, dispersion, self.subordinator
-        )
-
     def coordinates(self) -> Float[Array, " k"]:
         """Unconstrained coordinates of the law of X, in the gauge of its own.
 
         Not finite on the boundary of the family of Y.
         """
-        own = self.rescaled(gauge_a_eq_b(self.subordinator))
-        parts = own.dispersion.coordinates(), own.subordinator.coordinates()
-        return jnp.concatenate([own.mu, own.gamma, *parts])
+        law, has_order = self.law(), self.subordinator.has_order
+        return coordinates(law, has_order)[self._free(law)]
 
     def at(self, coordinates: Float[Array, " k"]) -> Self:
         """The law with these coordinates: the inverse of :meth:`coordinates`."""
-        d, k = self.d, self.subordinator.coordinates().shape[0]
-        return type(self)(
-            coordinates[:d],
-            coordinates[d : 2 * d],
-            self.dispersion.at(coordinates[2 * d : -k]),
-            self.subordinator.at(coordinates[-k:]),
-        )
+        law, free = self.law(), self._free(self.law())
+        size = len(free) if self.subordinator.has_order else len(free) + 1
+        every = jnp.zeros(size, coordinates.dtype).at[free].set(coordinates)
+        return self.of_law(at_coordinates(law, every, self.subordinator.has_order))
+
+    def _free(self, law: Law) -> np.ndarray:
+        """Which of the coordinates that all families share are this family's own."""
+        size = 2 * self.d + law.dispersion.coordinates().shape[0]
+        names = self.subordinator.own_coordinates
+        return np.append(np.arange(size), [size + k for k in names])
 
     def translated(self, shift: Float[Array, " d"]) -> Self:
         """The law of ``(X + shift, Y)``."""
@@ -420,25 +285,20 @@ def times(x: Array, moment: Array) -> Array:
     return jnp.where(x == 0, 0.0, x * moment)
 
 
-@partial(jax.jit, static_argnums=1)
+@small("family")
 def _within(joint: JointNormalMixture, family: type[Joint]) -> Joint:
     p, a, b = joint.subordinator.gig_params()
     subordinator = family._subordinator_class.closest_to_gig(p, a, b)
     return family(joint.mu, joint.gamma, joint.dispersion, subordinator)
 
 
-@jax.jit
+@small()
 def _expectations(joint: JointNormalMixture) -> MixtureStatistics:
     means = PosteriorMeans(*gig_means(*joint.subordinator.gig_params()))
     return joint.dispersion.expectations(joint.mu, joint.gamma, means)
 
 
-@partial(jax.jit, static_argnames="backend")
-def _posterior_means(joint: JointNormalMixture, X: Array, backend: str):
-    products = joint._inner_products(X - joint.mu)
-    p, a, b = joint.subordinator.gig_params()
-    posterior = p - 0.5 * joint.d, a + products.skew, b + products.quadratic
-    return gig_means(*posterior, backend=backend)
+_posterior_means = partial(jax.jit, static_argnames="backend")(posterior_means)
 
 
 def _pair(observation) -> tuple[Array, Array]:
@@ -468,7 +328,3 @@ def _difference(x: Array, y: Array, may_vanish: Array) -> Array:
     gap = x - y
     tiny = jnp.abs(gap) <= 64 * jnp.finfo(gap.dtype).eps * jnp.abs(y)
     return gap - jax.lax.stop_gradient(jnp.where(may_vanish & tiny, gap, 0.0))
-
-
-# The E-step's backends.
-_KERNELS = {"jax": gig_means_shared, "cpu": gig_means_cpu}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
-from normix.mixtures.constraints import Constraints
+from normix.mixtures.constraints import Constraints, Pin
 from normix.mixtures.dispersion import Dispersion, InnerProducts, slope_along
 from normix.mixtures.statistics import FactorMixtureStats, MixtureStatistics
 
@@ -26,13 +26,12 @@ class FactorDispersion(Dispersion):
     D: Float[Array, " d"]
 
     @property
-    def r(self) -> int:
-        """The number of factors."""
+    def rank(self):
         return self.F.shape[-1]
 
     def _core(self) -> Float[Array, "r r"]:
         """The lower Cholesky root of M."""
-        eye = jnp.eye(self.r, dtype=self.F.dtype)
+        eye = jnp.eye(self.rank, dtype=self.F.dtype)
         return jnp.linalg.cholesky(eye + self.F.T @ (self.F / self.D[:, None]))
 
     def _regression(self) -> Float[Array, "r d"]:
@@ -89,13 +88,28 @@ class FactorDispersion(Dispersion):
     def conditional(self, given, rest):
         # Given X_g the factors keep the covariance M_g⁻¹.
         known, other = self.selected(given), self.selected(rest)
-        eye = jnp.eye(self.r, dtype=self.F.dtype)
+        eye = jnp.eye(self.rank, dtype=self.F.dtype)
         half = solve_triangular(known._core(), eye, lower=True)
         left = type(self)(other.F @ half.T, other.D)
         return other.F @ known._regression(), known, left
 
     def parameters(self):
         return self.F, jnp.sqrt(self.D)
+
+    def flat(self):
+        return jnp.concatenate([self.F.ravel(), self.D])
+
+    @classmethod
+    def from_flat(cls, vector, d, r):
+        return cls(vector[: d * r].reshape(d, r), vector[d * r :])
+
+    @staticmethod
+    def stored(d, r):
+        return d * r + d
+
+    @staticmethod
+    def shapes(d, r):
+        return (d,), (d,), (d,), (d, r), (r,), (r,), (r, r)
 
     def collect(self, X, mu, gamma, means):
         sums, columns = means.common(X)
@@ -107,7 +121,7 @@ class FactorDispersion(Dispersion):
         size = w.sum()
         weighted = factors * inv_y
         cross = jnp.outer(factors @ w, skew)
-        eye = jnp.eye(self.r, dtype=self.F.dtype)
+        eye = jnp.eye(self.rank, dtype=self.F.dtype)
         core = cho_solve((self._core(), True), eye)
         return FactorMixtureStats(
             **sums,
@@ -124,20 +138,27 @@ class FactorDispersion(Dispersion):
     def expectations(self, mu, gamma, means):
         second = self.variances() + mu**2 * means.inv_y
         second = second + gamma**2 * means.y + 2 * mu * gamma
-        zero = jnp.zeros(self.r, self.F.dtype)
+        zero = jnp.zeros(self.rank, self.F.dtype)
         return FactorMixtureStats(
             **means.common_of_model(mu, gamma),
             E_XXT_inv_Y=second,
             E_XZT_inv_sqrtY=self.F,
             E_Z_inv_sqrtY=zero,
             E_Z_sqrtY=zero,
-            E_ZZT=jnp.eye(self.r, dtype=self.F.dtype),
+            E_ZZT=jnp.eye(self.rank, dtype=self.F.dtype),
         )
 
     @classmethod
     def maximised(
-        cls, eta: MixtureStatistics, constraints: Constraints
+        cls,
+        eta: MixtureStatistics,
+        constraints: Constraints,
+        pin: Pin | None = None,
     ) -> tuple[Float[Array, " d"], Float[Array, " d"], Self]:
+        if pin is not None:
+            free = cls.maximised(eta, constraints)
+            there = cls.maximised(eta, pin.held(constraints))
+            return jax.tree.map(lambda x, y: jnp.where(pin.stay, x, y), there, free)
         # Least squares of X/√Y on (1/√Y, √Y, Z), column by column.
         assert isinstance(eta, FactorMixtureStats)
         one = jnp.ones_like(eta.E_Y)

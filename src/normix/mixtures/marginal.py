@@ -1,31 +1,27 @@
 """The marginal law of X: what users fit, evaluate and draw from."""
 
 from abc import abstractmethod
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from equinox import AbstractVar
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_weights, check_option
 from normix._passes import Data, passes_over
-from normix.exponential_family import BACKENDS, METHODS, SolverOptions
-from normix.mixtures.constraints import Constraints
+from normix.exponential_family import BACKENDS
+from normix.mixtures import model_steps
+from normix.mixtures.coordinates import gauge_a_eq_b
 from normix.mixtures.dispersion import Dispersion
+from normix.mixtures.in_one import SAMPLE, layout_of, sample_of
 from normix.mixtures.initial import check_constant, constant_columns
-from normix.mixtures.joint import JointNormalMixture, times
-from normix.mixtures.rows import (
-    SAMPLE,
-    Layout,
-    layout_of,
-    sample_of,
-    sum_over_rows,
-)
+from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.maximum import solver_options
+from normix.mixtures.moments import covariance, kurtosis, skewness
 from normix.mixtures.statistics import MixtureStatistics, MixtureSums
-from normix.mixtures.subordinator import Subordinator, gauge_a_eq_b
+from normix.mixtures.subordinator import Subordinator
 
 if TYPE_CHECKING:
     from typing import ClassVar as AbstractClassVar
@@ -172,9 +168,7 @@ class MarginalMixture(eqx.Module):
 
         **Raises**: ``ValueError`` for another shape, NaN or infinite entries.
         """
-        rows = self._rows(X, self.d)
-        w = None if weights is None else as_weights(weights, rows.shape[0])
-        return _mean_log_prob(self.joint, rows, w, layout_of(rows))
+        return model_steps.mean_log_likelihood(self.joint, *self._weighed(X, weights))
 
     def mean(self) -> Float[Array, "*d"]:
         """The mean; infinite where it does not exist."""
@@ -182,15 +176,15 @@ class MarginalMixture(eqx.Module):
 
     def cov(self) -> Float[Array, "*d_d"]:
         """The covariance ``E[Y] Σ + Var[Y] γγᵀ``; infinite where it does not exist."""
-        return self._view(_covariance(self.joint), axes=2)
+        return self._view(covariance(self.joint), axes=2)
 
     def skewness(self) -> Float[Array, "*d"]:
         """The skewness of each component; infinite where it does not exist."""
-        return self._view(_skewness(self.joint))
+        return self._view(skewness(self.joint))
 
     def kurtosis(self) -> Float[Array, "*d"]:
         """The excess kurtosis of each component; infinite where it does not exist."""
-        return self._view(_kurtosis(self.joint))
+        return self._view(kurtosis(self.joint))
 
     def rvs(
         self, n: int, seed: int = 42, *, key: PRNGKeyArray | None = None
@@ -244,7 +238,8 @@ class MarginalMixture(eqx.Module):
         ``backend="cpu"`` evaluates Bessel functions by :func:`scipy.special.kve`;
         ``weights``, shape ``(n,)``, count the observations.
         """
-        return _expectations(self.e_step_sums(X, weights, backend))
+        check_option("backend", backend, BACKENDS)
+        return model_steps.e_step(self.joint, *self._weighed(X, weights), backend)
 
     def e_step_sums(
         self,
@@ -261,9 +256,13 @@ class MarginalMixture(eqx.Module):
         that do not fit, or an unknown backend.
         """
         check_option("backend", backend, BACKENDS)
+        rows = self._weighed(X, weights)
+        return model_steps.e_step_sums(self.joint, *rows, backend)
+
+    def _weighed(self, X: ArrayLike, weights: ArrayLike | None):
+        """Checked rows and their weights."""
         rows = self._rows(X, self.d)
-        w = None if weights is None else as_weights(weights, rows.shape[0])
-        return _sums(self.joint, rows, backend, w, layout_of(rows))
+        return rows, None if weights is None else as_weights(weights, rows.shape[0])
 
     def m_step(self, eta: MixtureStatistics | MixtureSums, **options: Any) -> Self:
         """The model of maximum likelihood for expectations ``eta``, or for sums.
@@ -273,17 +272,18 @@ class MarginalMixture(eqx.Module):
         """
         if not isinstance(eta, MixtureSums):
             return self.from_expectation(eta, **options)
-        return type(self)(_maximised(self.joint, eta, solver_options(**options)))
+        return type(self)(
+            model_steps.m_step(self.joint, eta, solver_options(**options))
+        )
 
     def m_step_normal(self, eta: MixtureStatistics) -> Self:
         """Only μ, γ and Σ of maximum likelihood; the subordinator is kept."""
-        new = type(self.joint).maximised(self._dispersion_class, eta, SolverOptions())
-        joint = eqx.tree_at(lambda j: j.subordinator, new, self.joint.subordinator)
-        return type(self)(joint)
+        return type(self)(model_steps.with_normal_part(self.joint, eta))
 
     def m_step_subordinator(self, eta: MixtureStatistics, **options: Any) -> Self:
         """Only the subordinator of maximum likelihood; μ, γ and Σ are kept."""
-        new = self.from_expectation(eta, **options).joint.subordinator
+        family, chosen = type(self.joint.subordinator), solver_options(**options)
+        new = model_steps.mixing_part(family, eta, chosen)
         return eqx.tree_at(lambda model: model.joint.subordinator, self, new)
 
     @classmethod
@@ -294,7 +294,7 @@ class MarginalMixture(eqx.Module):
         subordinator's solver.
         """
         chosen = solver_options(**options)
-        return cls(cls._joint_class.maximised(cls._dispersion_class, eta, chosen))
+        return cls(model_steps.maximum(cls._joint_class, eta, chosen))
 
     def compute_eta_from_model(self) -> MixtureStatistics:
         """The expectations of the model itself."""
@@ -318,7 +318,8 @@ class MarginalMixture(eqx.Module):
 
         Where one of them is 0 there is none; ``E[Y]`` or ``E[1/Y]`` is made 1.
         """
-        return type(self)(self.joint.rescaled(gauge_a_eq_b(self.joint.subordinator)))
+        gig = jnp.stack(self.joint.subordinator.gig_params())
+        return type(self)(self.joint.rescaled(gauge_a_eq_b(gig)))
 
     def fit(
         self,
@@ -327,6 +328,7 @@ class MarginalMixture(eqx.Module):
         weights: Float[ArrayLike, " n"] | None = None,
         n_starts: int = 1,
         key: PRNGKeyArray | None = None,
+        callback: Callable[[Any], object] | None = None,
         **options: Any,
     ):
         """Fit to ``X`` by EM, starting here; an :class:`~normix.EMResult`.
@@ -337,91 +339,5 @@ class MarginalMixture(eqx.Module):
         from normix.fitting.em.batch import BatchEMFitter
 
         return BatchEMFitter(**options).fit(
-            self, X, weights=weights, n_starts=n_starts, key=key
+            self, X, weights=weights, n_starts=n_starts, key=key, callback=callback
         )
-
-
-def solver_options(**options: Any) -> SolverOptions:
-    """Checked options for the subordinator's solver."""
-    unknown = set(options) - set(SolverOptions._fields)
-    if unknown:
-        raise ValueError(
-            f"unknown solver options {sorted(unknown)}; "
-            f"accepted are {', '.join(SolverOptions._fields)}"
-        )
-    chosen = SolverOptions(**options)
-    check_option("backend", chosen.backend, BACKENDS)
-    check_option("method", chosen.method, METHODS)
-    return chosen
-
-
-@jax.jit
-def log_prob_of_rows(joint: JointNormalMixture, X: Array) -> Array:
-    """The log-density of every row."""
-    return joint.log_prob_marginal(X)
-
-
-@partial(jax.jit, static_argnames="layout")
-def _mean_log_prob(
-    joint: JointNormalMixture, X: Array, weights: Array | None, layout: Layout
-) -> Array:
-    def total(at, rows, w):
-        density = at.log_prob_marginal(rows)
-        return density.sum() if w is None else density @ w
-
-    size = X.shape[0] if weights is None else weights.sum()
-    return sum_over_rows(total, joint, X, weights, jnp.add, layout) / size
-
-
-@partial(jax.jit, static_argnames=("backend", "layout"))
-def _sums(
-    joint: JointNormalMixture,
-    X: Array,
-    backend: str,
-    weights: Array | None,
-    layout: Layout,
-) -> MixtureSums:
-    return joint.sums(X, backend, weights, layout=layout)
-
-
-@jax.jit
-def _expectations(sums: MixtureSums) -> MixtureStatistics:
-    return sums.expectations()
-
-
-@partial(jax.jit, static_argnames="options")
-def _maximised(joint: JointNormalMixture, sums: MixtureSums, options: SolverOptions):
-    # About their location: there the means keep all of their digits.
-    there = eqx.tree_at(lambda j: j.mu, joint, sums.location)
-    return there.maximised_about(sums.means(), options, Constraints(), sums)
-
-
-@jax.jit
-def _covariance(joint: JointNormalMixture) -> Array:
-    mean, var = joint.subordinator.cumulants(2)
-    skew = jnp.outer(joint.gamma, joint.gamma)
-    return times(joint.sigma(), mean) + times(skew, var)
-
-
-def _component_cumulants(joint: JointNormalMixture, order: int):
-    # Of the cumulant generating function K_Y(γ t + σ² t²/2).
-    g, s2 = joint.gamma, joint.dispersion.variances()
-    k1, k2, k3, *k4 = joint.subordinator.cumulants(order)
-    second = k1 * s2 + times(g**2, k2)
-    third = times(3 * g * s2, k2) + times(g**3, k3)
-    fourth = [3 * k2 * s2**2 + times(6 * g**2 * s2, k3) + times(g**4, k) for k in k4]
-    return second, third, *fourth
-
-
-@jax.jit
-def _skewness(joint: JointNormalMixture) -> Array:
-    second, third = _component_cumulants(joint, 3)
-    exists = jnp.isfinite(third)
-    return jnp.where(exists, third / second**1.5, third)
-
-
-@jax.jit
-def _kurtosis(joint: JointNormalMixture) -> Array:
-    second, _, fourth = _component_cumulants(joint, 4)
-    exists = jnp.isfinite(fourth)
-    return jnp.where(exists, fourth / second**2, fourth)

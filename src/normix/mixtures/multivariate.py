@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._arrays import as_data, as_float, is_traced
+from normix._compile import small
 from normix._passes import Data
 from normix.mixtures.dispersion import CholeskyDispersion
 from normix.mixtures.initial import check_full_rank, initial_joint
-from normix.mixtures.marginal import MarginalMixture, log_prob_of_rows
+from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.law import Law
+from normix.mixtures.marginal import MarginalMixture
+from normix.mixtures.model_steps import log_prob_of_rows
+
+Joint = TypeVar("Joint", bound=JointNormalMixture)
 
 
 class VectorMixture(MarginalMixture):
@@ -75,7 +81,7 @@ class VectorMixture(MarginalMixture):
 
     # -- laws of parts and images ----------------------------------------------------
 
-    def _indices(self, indices: Sequence[int] | Array) -> tuple[Array, Array]:
+    def _indices(self, indices: Sequence[int] | Array) -> tuple[Any, Any]:
         """Some components and all others."""
         chosen = np.atleast_1d(np.asarray(indices))
         if chosen.ndim != 1 or not np.issubdtype(chosen.dtype, np.integer):
@@ -87,7 +93,7 @@ class VectorMixture(MarginalMixture):
         chosen = chosen % self.d
         if chosen.size == 0 or len(set(chosen.tolist())) < chosen.size:
             raise ValueError(f"indices must be some, each once, got {indices}")
-        return jnp.asarray(chosen), jnp.asarray(np.delete(np.arange(self.d), chosen))
+        return chosen, np.delete(np.arange(self.d), chosen)
 
     def marginal(self, indices: Sequence[int] | Array) -> Self:
         """The law of the components ``indices``, in their order; of the same family.
@@ -95,15 +101,7 @@ class VectorMixture(MarginalMixture):
         **Raises**: ``ValueError`` for indices that are out of range or repeated.
         """
         chosen, _ = self._indices(indices)
-        joint = self.joint
-        return type(self)(
-            type(joint)(
-                joint.mu[chosen],
-                joint.gamma[chosen],
-                joint.dispersion.selected(chosen),
-                joint.subordinator,
-            )
-        )
+        return type(self)(_selected(self.joint, chosen))
 
     def conditional(
         self, indices: Sequence[int] | Array, x: Float[ArrayLike, " k"]
@@ -119,7 +117,6 @@ class VectorMixture(MarginalMixture):
         **Raises**: ``ValueError`` for indices that are out of range, repeated or all,
         and for an ``x`` that does not fit.
         """
-        from normix.distributions.generalized_inverse_gaussian import GIG
         from normix.mixtures.generalized_hyperbolic import JointGeneralizedHyperbolic
 
         given, rest = self._indices(indices)
@@ -130,19 +127,8 @@ class VectorMixture(MarginalMixture):
             raise ValueError(
                 f"x must have shape {given.shape} as indices, got {x.shape}"
             )
-        joint = self.joint
-        slope, known, left = joint.dispersion.conditional(given, rest)
-        residual, skew_known = x - joint.mu[given], joint.gamma[given]
-        quadratic, _, skew, _ = known.inner_products(residual[None, :], skew_known)
-        p, a, b = joint.subordinator.gig_params()
-        return self._sibling(
-            JointGeneralizedHyperbolic(
-                joint.mu[rest] + slope @ residual,
-                joint.gamma[rest] - slope @ skew_known,
-                left,
-                GIG(p=p - 0.5 * given.size, a=a + skew, b=b + quadratic[0]),
-            )
-        )
+        joint = _conditional(self.joint, given, rest, x, JointGeneralizedHyperbolic)
+        return self._sibling(joint)
 
     def affine(
         self, A: Float[ArrayLike, "m d"], b: Float[ArrayLike, " m"] | None = None
@@ -163,12 +149,7 @@ class VectorMixture(MarginalMixture):
                 f"A must have linearly independent rows, got shape {A.shape} of rank "
                 f"{np.linalg.matrix_rank(np.asarray(A))}"
             )
-        joint = self.joint
-        dispersion = CholeskyDispersion.from_matrix(A @ joint.sigma() @ A.T)
-        image = type(joint)(
-            A @ joint.mu + shift, A @ joint.gamma, dispersion, joint.subordinator
-        )
-        return self._sibling(image, "full")
+        return self._sibling(_image(self.joint, A, shift), "full")
 
     def project(self, w: Float[ArrayLike, " d"]) -> MarginalMixture:
         """The univariate law of ``wᵀX``, of the same family.
@@ -180,6 +161,31 @@ class VectorMixture(MarginalMixture):
             raise ValueError(f"w must have shape ({self.d},), got {w.shape}")
         image = self.affine(w[None, :])
         return self._sibling(image.joint, "univariate")
+
+
+@small()
+def _selected(joint: Joint, chosen: Array) -> Joint:
+    dispersion = joint.dispersion.selected(chosen)
+    mu, gamma = joint.mu[chosen], joint.gamma[chosen]
+    return type(joint)(mu, gamma, dispersion, joint.subordinator)
+
+
+@small("family")
+def _conditional(joint: JointNormalMixture, given, rest, x: Array, family):
+    slope, known, left = joint.dispersion.conditional(given, rest)
+    residual, skew_known = x - joint.mu[given], joint.gamma[given]
+    quadratic, _, skew, _ = known.inner_products(residual[None, :], skew_known)
+    p, a, b = joint.subordinator.gig_params()
+    gig = jnp.stack([p - 0.5 * given.size, a + skew, b + quadratic[0]])
+    mu, gamma = joint.mu[rest] + slope @ residual, joint.gamma[rest]
+    return family.of_law(Law(mu, gamma - slope @ skew_known, left, gig))
+
+
+@small()
+def _image(joint: Joint, A: Array, shift: Array) -> Joint:
+    dispersion = CholeskyDispersion.from_matrix(A @ joint.sigma() @ A.T)
+    mu, gamma = A @ joint.mu + shift, A @ joint.gamma
+    return type(joint)(mu, gamma, dispersion, joint.subordinator)
 
 
 class NormalMixture(VectorMixture):

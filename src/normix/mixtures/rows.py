@@ -1,139 +1,253 @@
-"""Sums over the rows of a data matrix: a chunk at a time, on every device its own."""
+"""The rows of a data matrix, wherever they are, and the E-step over all of them.
+
+For data that can be looked at, the host goes through blocks of rows and runs the pieces
+of :mod:`normix.mixtures.posterior`, each compiled for the length of a block. Lengths
+come from a grid, the rest being rows of weight 0, which count for nothing: data of
+another number of rows find all programs compiled. Under ``jit`` and ``vmap``, and for
+rows that are spread over devices, the same functions are traced into one program: see
+:mod:`normix.mixtures.in_one`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+import numpy as np
 from jaxtyping import Array, Float
 
 from normix._arrays import is_traced
+from normix._compile import LOOPS, ROWS, compiled
+from normix._passes import RowPasses
+from normix.mixtures.law import Frame, Swept
+from normix.mixtures.posterior import (
+    RowProducts,
+    collected,
+    joined,
+    means_by_table,
+    row_products,
+)
+from normix.special._gig_host import gig_host
+from normix.special.gig_shared import Query, Table, gig_table
 
 Sums = TypeVar("Sums")
 
-# Rows a chunk: temporaries of a few arrays of this length stay in the outer cache.
-CHUNK = 16_384
-# Rows for a start, at least, where not all are at hand.
-SAMPLE = 65_536
+# Rows a block: temporaries of a few arrays of this length stay in the outer cache.
+BLOCK = 16_384
 
 
-class Layout(NamedTuple):
-    """How rows are gone through, and over which devices they are spread; hashable."""
-
-    chunk: int = CHUNK
-    mesh: Mesh | AbstractMesh | None = None
-    axes: Any = None  # of the mesh, along which the rows are spread
-
-
-def layout_of(X: Array, chunk: int | None = None) -> Layout:
-    """The layout of rows as they lie."""
-    chunk = CHUNK if chunk is None else chunk
-    sharding = None if is_traced(X) else getattr(X, "sharding", None)
-    if not isinstance(sharding, NamedSharding) or not sharding.spec:
-        return Layout(chunk)
-    axes = sharding.spec[0]
-    return Layout(chunk) if axes is None else Layout(chunk, sharding.mesh, axes)
+def grid(n: int) -> int:
+    """The least length of the grid that ``n`` rows fit in: 2ᵏ times 4, 5, 6 or 7."""
+    unit = 16
+    while 7 * unit < n:
+        unit *= 2
+    return next(k * unit for k in (4, 5, 6, 7) if k * unit >= n)
 
 
-def replicated(tree: Any, layout: Layout) -> Any:
-    """The arrays of a pytree, on every device of the layout."""
-    assert layout.mesh is not None
-    return jax.device_put(tree, NamedSharding(layout.mesh, PartitionSpec()))
+def block_length(n: int, chunk: int | None = None) -> int:
+    """Rows a block, of ``n`` rows: all of them or, of many, ``chunk``."""
+    most = BLOCK if chunk is None else chunk
+    return grid(n) if n <= most else most
 
 
-def spread(weights: Float[Array, " n"], layout: Layout) -> Float[Array, " n"]:
-    """The weights of rows, each where its row is."""
-    assert layout.mesh is not None
-    return jax.device_put(
-        weights, NamedSharding(layout.mesh, PartitionSpec(layout.axes))
-    )
+class Rows(ABC):
+    """Rows for E-steps, of which the statistics are those of ``X - centre - μ``.
 
-
-def sample_of(X: Float[Array, "n d"], layout: Layout) -> Float[Array, "m d"]:
-    """``X``, or if it is spread evenly spaced rows of it, on all devices."""
-    if layout.mesh is None:
-        return X
-    return _gathered(X, layout, max(1, X.shape[0] // SAMPLE))
-
-
-@partial(jax.jit, static_argnames=("layout", "every"))
-def _gathered(X: Array, layout: Layout, every: int) -> Array:
-    def local(rows):
-        return lax.all_gather(rows[::every], layout.axes, tiled=True)
-
-    return _over_devices(layout)(local, in_specs=PartitionSpec(layout.axes))(X)
-
-
-def _over_devices(layout: Layout):
-    return partial(
-        jax.shard_map,
-        mesh=layout.mesh,
-        out_specs=PartitionSpec(),
-        # The loops inside begin with constants, which are not marked as differing
-        # from device to device.
-        check_vma=False,
-    )
-
-
-def sum_over_rows(
-    statistics: Callable[[Any, Float[Array, "m d"], Float[Array, " m"] | None], Sums],
-    at: Any,
-    X: Float[Array, "n d"],
-    weights: Float[Array, " n"] | None,
-    merge: Callable[[Sums, Sums], Sums],
-    layout: Layout = Layout(),  # noqa: B008 (immutable)
-    all_reduce: Callable[[Sums, Any], Sums] = lax.psum,
-) -> Sums:
-    """``statistics(at, X, weights)``, where ``merge`` joins those of two sets of rows.
-
-    ``at`` is what the statistics depend on, a pytree. Rows of weight 0 must not count.
-
-    Chunks are slices of ``X`` itself, which is neither padded nor copied; memory
-    beyond it is that of one chunk. Of rows that are spread over devices, every device
-    takes its own, and ``all_reduce`` joins their sums along an axis of the mesh.
+    ``scale``: standard deviations of the columns, 1 for a constant one.
     """
-    if layout.mesh is None:
-        return _sum_of_chunks(statistics, at, X, weights, merge, layout.chunk)
 
-    def local(at, rows, w=None):
-        sums = _sum_of_chunks(statistics, at, rows, w, merge, layout.chunk)
-        return all_reduce(sums, layout.axes)
+    n: int
+    centre: Any
+    scale: Any
 
-    rows = (X,) if weights is None else (X, weights)
-    specs = PartitionSpec(), *(PartitionSpec(layout.axes) for _ in rows)
-    return _over_devices(layout)(local, in_specs=specs)(at, *rows)
+    @abstractmethod
+    def swept(self, vector: Float[Array, " k"], frame: Frame, backend: str) -> Swept:
+        """The E-step at the law that ``vector`` holds, over all rows."""
 
 
-def _sum_of_chunks(statistics, at, X: Array, weights: Array | None, merge, chunk: int):
-    n = X.shape[0]
-    if n <= 2 * chunk:
-        return statistics(at, X, weights)
-    # Chunks of one length, so that the statistics are compiled once. The last may
-    # reach back over rows that were counted before: these weigh nothing in it.
-    count = -(-n // chunk)
-    size = -(-n // count)
+class Moments(NamedTuple):
+    """Column means and standard deviations, 1 for a constant column."""
 
-    def part(i):
-        begin = jnp.minimum(i * size, n - size)
-        rows = lax.dynamic_slice_in_dim(X, begin, size)
-        fresh = (begin + jnp.arange(size) >= i * size).astype(X.dtype)
-        if weights is None:
-            return statistics(at, rows, fresh)
-        return statistics(
-            at, rows, fresh * lax.dynamic_slice_in_dim(weights, begin, size)
-        )
+    centre: Float[np.ndarray, " d"]
+    scale: Float[np.ndarray, " d"]
 
-    def body(i, total):
-        here = part(i)
-        both = merge(total, here)
-        return jax.tree.map(lambda x, y: jnp.where(i == 0, x, y), here, both)
 
-    nothing = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(part, 0)
+def moments_of(X: Any) -> Moments:
+    """Of rows that are at hand, by NumPy; of others by JAX."""
+    xp: Any = jnp if is_traced(X) else np
+    X = xp.asarray(X)
+    centre = X.mean(axis=0)
+    # Data that are not finite must not reach the model that comes back.
+    centre = xp.where(xp.isfinite(centre), centre, 0.0)
+    spread = ((X - centre) ** 2).mean(axis=0)
+    scale = xp.where(spread > 0, xp.sqrt(spread), 1.0)
+    return Moments(centre.astype(X.dtype), scale.astype(X.dtype))
+
+
+# -- the pieces, compiled ------------------------------------------------------------
+#
+# They hand on a few arrays: every one costs as much as some hundred rows.
+
+
+@compiled("frame", options=LOOPS)
+def _products(vector: Array, X: Array, weights: Array, frame: Frame):
+    """Three columns of inner products; and what else is known of the rows, flat."""
+    parts, asked, near = row_products(frame.unpack(vector), X, weights)
+    columns = jnp.stack([parts.quadratic, parts.cross, parts.across])
+    flat = [x.ravel() for x in asked]
+    return columns, jnp.concatenate([parts.skew[None], *flat, near])
+
+
+def _query(known: Array) -> Query:
+    """What a table has to cover."""
+    p, a, low, high, limit = known[1:6, None]
+    return Query(p, a, low, high, limit, known[6:9, None])
+
+
+def _parts(columns: Array, known: Array) -> tuple[RowProducts, Array]:
+    """The inner products and the nearest row."""
+    return RowProducts(*columns, known[0]), known[9:]
+
+
+@compiled(options=LOOPS)
+def _table(known: Array) -> tuple[Array, Array]:
+    """The table's coefficients, and all else of it, flat."""
+    coefficients, *rest = gig_table(_query(known))
+    flat = [x.ravel().astype(known.dtype) for x in rest]
+    return coefficients, jnp.concatenate(flat)
+
+
+def _table_of(coefficients: Array, flat: Array) -> Table:
+    """The inverse."""
+    turns = coefficients.shape[0]
+    ends = np.cumsum([2 * turns, turns, 1, 3])
+    places, blocks, used, limit, prior = jnp.split(flat, ends)
+    return Table(
+        coefficients,
+        places.reshape(turns, 2, 1, 1),
+        blocks.astype(int),
+        used[0].astype(int),
+        limit.reshape(3, 1, 1),
+        prior.reshape(1, 1),
     )
-    return lax.fori_loop(0, count, body, nothing)
+
+
+@compiled("frame", options=ROWS)
+def _by_table(vector, X, weights, columns, known, coefficients, flat, total, frame):
+    law, (parts, near) = frame.unpack(vector), _parts(columns, known)
+    found = means_by_table(law, parts, _table_of(coefficients, flat))
+    return joined(total, collected(law, X, weights, parts, near, found, frame))
+
+
+@compiled("frame", options=ROWS)
+def _by_means(vector, X, weights, columns, known, found, total: Swept, frame: Frame):
+    law, (parts, near) = frame.unpack(vector), _parts(columns, known)
+    return joined(total, collected(law, X, weights, parts, near, tuple(found), frame))
+
+
+@cache
+def _nothing(frame: Frame, dtype: np.dtype) -> Swept:
+    return frame.nothing(dtype)
+
+
+def _on_the_host(columns: Array, known: Array) -> np.ndarray:
+    """Log-partitions and moments of the rows' laws by SciPy, shape ``(4, n)``."""
+    quadratic, host = np.asarray(columns)[0], np.asarray(known)
+    p, a, b = host[6:9]
+    orders, rates = (np.full(len(quadratic) + 1, x) for x in host[1:3])
+    orders[-1], rates[-1] = p, a
+    psi, *means = gig_host(orders, rates, np.append(b + quadratic, b))
+    found = psi[:-1] - psi[-1], *(mean[:-1] for mean in means)
+    with np.errstate(over="ignore", under="ignore"):  # of a narrower dtype
+        return np.stack(found).astype(quadratic.dtype)
+
+
+class Blocks(Rows):
+    """Rows in blocks of one length, each with its weights; or made anew in each pass.
+
+    ``blocks`` gives pairs of shapes ``(m, d)``, less the centre, and ``(m,)``.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        moments: Moments,
+        blocks: Iterable[tuple[Array, Array]],
+    ):
+        self.n = n
+        self.centre, self.scale = moments
+        self._blocks = blocks
+
+    def swept(self, vector, frame, backend):
+        total = _nothing(frame, np.dtype(vector.dtype))
+        for X, weights in self._blocks:
+            before = total.head
+            columns, known = _products(vector, X, weights, frame)
+            seen = vector, X, weights, columns, known
+            if backend == "cpu":
+                total = _by_means(*seen, _on_the_host(columns, known), total, frame)
+            else:
+                total = _by_table(*seen, *_table(known), total, frame)
+            # While this block is computed, the next is read; no further ahead.
+            if self.n > BLOCK:
+                jax.block_until_ready(before)
+        return total
+
+
+def blocks_in_memory(
+    X: Float[np.ndarray, "n d"],
+    weights: Float[np.ndarray, " n"] | None,
+    moments: Moments,
+    dtype: np.dtype,
+    size: int,
+    *,
+    once: bool = False,
+) -> Blocks:
+    """Rows at hand; those of weight 0 that fill up the last block are copies.
+
+    ``once`` leaves it to the single E-step to bring them to the device.
+    """
+    n, d = X.shape
+    made = []
+    for begin in range(0, n, size):
+        part = X[begin : begin + size]
+        m = len(part)
+        rows = np.empty((size, d), dtype)
+        np.subtract(part, moments.centre, out=rows[:m], casting="same_kind")
+        rows[m:] = rows[0]
+        w = np.zeros(size, dtype)
+        w[:m] = 1.0 if weights is None else weights[begin : begin + size]
+        made.append((rows, w) if once else (jax.device_put(rows), jax.device_put(w)))
+    return Blocks(n, moments, made)
+
+
+class _Reading:
+    """Blocks of rows that are read in every pass."""
+
+    def __init__(
+        self, passes: RowPasses, n: int, weights, moments: Moments, dtype, size
+    ):
+        self._passes, self._moments = passes, moments
+        self._asked = size, n, weights, dtype
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        every = self._passes.blocks(*self._asked)
+        for rows, weights in every:
+            rows = rows - self._moments.centre
+            yield jax.device_put(rows), jax.device_put(weights)
+
+
+def blocks_in_passes(
+    passes: RowPasses,
+    n: int,
+    weights: Float[np.ndarray, " n"] | None,
+    moments: Moments,
+    dtype: np.dtype,
+    size: int,
+) -> Blocks:
+    """Rows that are read anew in every pass."""
+    return Blocks(n, moments, _Reading(passes, n, weights, moments, dtype, size))

@@ -48,6 +48,10 @@ class NormalMixtureEta(eqx.Module):
             eta[1], eta[2], eta[0], eta[3 : 3 + d], eta[3 + d : 3 + 2 * d], matrix
         )
 
+    def fields(self) -> tuple[Array, ...]:
+        """The fields, in their order."""
+        return _fields(self)
+
     def translate(self, shift: Float[Array, " d"]) -> Self:
         """The expectations with ``X + shift`` in place of ``X``."""
         cross = jnp.outer(self.E_X_inv_Y, shift)
@@ -87,6 +91,10 @@ class FactorMixtureStats(eqx.Module):
     E_Z_sqrtY: Float[Array, " r"]
     E_ZZT: Float[Array, "r r"]
 
+    def fields(self) -> tuple[Array, ...]:
+        """The fields, in their order."""
+        return _fields(self)
+
     def translate(self, shift: Float[Array, " d"]) -> Self:
         """The expectations with ``X + shift`` in place of ``X``."""
         second = shift * (2 * self.E_X_inv_Y + shift * self.E_inv_Y)
@@ -116,6 +124,15 @@ class FactorMixtureStats(eqx.Module):
 
 
 MixtureStatistics = NormalMixtureEta | FactorMixtureStats
+
+
+def record_of(*fields: Array) -> MixtureStatistics:
+    """The record that has these fields, in their order."""
+    return (NormalMixtureEta if len(fields) == 6 else FactorMixtureStats)(*fields)
+
+
+def _fields(eta: MixtureStatistics) -> tuple[Array, ...]:
+    return tuple(getattr(eta, field.name) for field in dataclasses.fields(eta))
 
 
 def _rescaled(eta: MixtureStatistics, s: Float[Array, ""]) -> dict[str, Array]:

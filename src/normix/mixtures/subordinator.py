@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, Self
 
-import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, PRNGKeyArray
 
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
@@ -22,6 +21,9 @@ class Subordinator(Protocol):
 
     bounded_below: ClassVar[bool]
     """Whether ``alpha_min`` bounds a parameter."""
+
+    own_coordinates: ClassVar[tuple[int, ...]]
+    """Which parameters are its own, scale apart: 0, the order, and 1, sqrt(ab)."""
 
     @classmethod
     def with_unit_mean(cls, spread: Array, order: Array) -> Self:
@@ -57,6 +59,11 @@ class Subordinator(Protocol):
         """The member nearest in KL to ``GIG(p, a, b)``."""
         ...
 
+    @classmethod
+    def from_gig_params(cls, p: Array, a: Array, b: Array) -> Self:
+        """The law that is ``GIG(p, a, b)``, which has to be a member."""
+        ...
+
     def gig_params(self) -> tuple[Array, Array, Array]:
         """``(p, a, b)`` of the same law as a GIG."""
         ...
@@ -85,42 +92,6 @@ class Subordinator(Protocol):
         """The first ``order`` cumulants, at most four; infinite where they are."""
         ...
 
-    def coordinates(self) -> Array:
-        """Unconstrained coordinates of the law in its own gauge, as one vector.
-
-        The gauge is that of :func:`gauge_a_eq_b`; not finite on the boundary of the
-        family.
-        """
-        ...
-
-    def at(self, coordinates: Array) -> Self:
-        """The member with these coordinates."""
-        ...
-
     def _draw(self, key: PRNGKeyArray, n: int) -> Array:
         """``n`` draws."""
         ...
-
-
-def gauge_a_eq_b(subordinator: Subordinator) -> Float[Array, ""]:
-    """The ``s`` for which ``s Y`` has ``a = b``.
-
-    On the boundary, where one of them is 0: for which ``E[Y]`` or ``E[1/Y]``, the one
-    of them that surely exists, is 1.
-    """
-    p, a, b = subordinator.gig_params()
-    inside = (a > 0) & (b > 0)
-    between = jnp.sqrt(jnp.where(inside, a, 1.0)) / jnp.sqrt(jnp.where(inside, b, 1.0))
-    # Of the Gamma and inverse Gamma laws E[Y] = 2p/a and E[1/Y] = -2p/b.
-    edge = jnp.where(b > 0, -2 * p / jnp.where(b > 0, b, 1.0), a / (2 * p))
-    return jnp.where(inside, between, edge)
-
-
-def typical_value(p: Array, a: Array, b: Array) -> Float[Array, ""]:
-    """Where the density of ``log Y`` is highest, exponentiated, of a GIG law.
-
-    A scale of Y in closed form, finite and positive also where its mean is infinite.
-    """
-    root = jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
-    upper = p >= 0
-    return jnp.where(upper, root, b) / jnp.where(upper, a, root)

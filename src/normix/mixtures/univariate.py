@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._arrays import as_float, as_series
+from normix._compile import of_few
 from normix._passes import Data
-from normix.distributions.quantile_table import QuantileTable
+from normix.distributions.quantile_table import QuantileTable, of_smaller_tail
 from normix.mixtures.classical import check_scalars
 from normix.mixtures.dispersion import CholeskyDispersion
 from normix.mixtures.initial import check_full_rank, initial_joint
 from normix.mixtures.joint import JointNormalMixture
-from normix.mixtures.marginal import MarginalMixture, log_prob_of_rows
+from normix.mixtures.marginal import MarginalMixture
+from normix.mixtures.model_steps import log_prob_of_rows
 from normix.special.mixture_tails import mixture_log_quantile, mixture_log_tails
 
 Real = Float[Array, "..."]
@@ -132,11 +133,11 @@ class UnivariateNormalMixture(MarginalMixture):
 
         Differentiable in ``q`` and the parameters (implicitly).
         """
-        return _quantile(self.joint, as_float(q), jnp.asarray(True))
+        return _quantile(self.joint, as_float(q), True)
 
     def isf(self, q: ArrayLike) -> Real:
         """``x`` with ``sf(x) = q``, elementwise; the way to small upper tails."""
-        return _quantile(self.joint, as_float(q), jnp.asarray(False))
+        return _quantile(self.joint, as_float(q), False)
 
     def quantile_table(self) -> QuantileTable:
         """Tabulated ``cdf``, ``ppf`` and ``rvs``, for repeated use of one law."""
@@ -163,25 +164,23 @@ def _standard(joint: JointNormalMixture):
     return (p, a, b, joint.gamma[0] / sd), joint.mu[0], sd
 
 
-@jax.jit
+@of_few()
 def _log_tails(joint: JointNormalMixture, x: Array):
     law, mu, sd = _standard(joint)
     return mixture_log_tails(*law, (x - mu) / sd)
 
 
-@jax.jit
-def _quantile(joint: JointNormalMixture, q: Array, lower: Array) -> Array:
+@of_few()
+def _quantile(joint: JointNormalMixture, q: Array, lower: bool | Array) -> Array:
     law, mu, sd = _standard(joint)
-    inside = (q > 0) & (q < 1)
-    safe = jnp.where(inside, q, 0.25)
-    near = safe <= 0.5
-    log_q = jnp.log(jnp.where(near, safe, 1 - safe))
-    x = mu + sd * mixture_log_quantile(log_q, near != lower, *law)
-    ends = jnp.where((q == 0) == lower, -jnp.inf, jnp.inf)
-    return jnp.where(inside, x, jnp.where((q == 0) | (q == 1), ends, jnp.nan))
+
+    def quantile(log_q, upper):
+        return mu + sd * mixture_log_quantile(log_q, upper, *law)
+
+    return of_smaller_tail(quantile, q, lower, -jnp.inf)
 
 
-@jax.jit
+@of_few()
 def _quantile_table(joint: JointNormalMixture) -> QuantileTable:
     law, mu, sd = _standard(joint)
 

@@ -10,6 +10,7 @@ beyond them the maximum of the likelihood is on that boundary.
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +18,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from normix.special._gig_host import gig_moments_host
-from normix.special._gig_plain import reduced_moments
+from normix.special._gig_inverse_host import host_solve
 from normix.special.gamma import inverse_log_minus_digamma, log_minus_digamma
 from normix.special.gig import gig_cumulants
+from normix.special.gig_sum import about_mode
+
+Real = Float[Array, "..."]
 
 # c*(r) about r = 0, in x = 1 - exp(-r).
 _BOUNDARY = (1 / 6, 1 / 6, 1 / 8 + 1 / 120, 1 / 10, 1 / 12 - 1 / 252, 1 / 14)
@@ -57,21 +60,44 @@ def _start(r, kappa):
     return jnp.arctanh(v), log_z
 
 
-def _with_jacobian(p, log_z):
-    """``r``, ``c``, ``log(E e^t / E e^{-t})`` and the Jacobian of ``(r, c)``.
+class _At(NamedTuple):
+    """Of one ``(p, log z)``, ``p >= 0``; and the Jacobian of ``(r, c)`` in them."""
+
+    r: Real
+    c: Real
+    tilt: Real  # log(E e^t / E e^{-t})
+    r_p: Real
+    r_l: Real
+    c_p: Real
+    c_l: Real
+
+
+def _with_jacobian(p, log_z) -> _At:
+    """What the equations need of one law.
 
     The slopes in ``log z`` are covariances with ``-z cosh t``, which integration by
     parts turns into the means themselves.
     """
-    at = reduced_moments(p, log_z)
+    at = about_mode(p, log_z, all_moments=True)
+    assert at.above is not None and at.square is not None
+    assert at.u_above is not None and at.u_below is not None
+    log_up, log_down = jnp.log1p(at.above), jnp.log1p(at.below)
+    k_up = (at.u_above - at.u * at.above) / (1 + at.above)  # Cov(t, e^t)/E e^t
+    k_down = (at.u_below - at.u * at.below) / (1 + at.below)
+    r, skew = log_up + log_down, log_up - log_down
+    tilt = 2 * (jnp.log(at.plus) - log_z) + skew
     z = jnp.exp(log_z)
-    up, down = jnp.exp(0.5 * (at.r + at.tilt)), jnp.exp(0.5 * (at.r - at.tilt))
-    r_l = -z * (up + down) * jnp.expm1(-at.r) - 2
-    c_l = -0.5 * z * (up * at.k_up + down * at.k_down)
-    c_l = c_l - 0.5 * (z * (up - 1 / up) - z * (down - 1 / down) - 4 * p)
-    r_p = at.k_up + at.k_down
-    c_p = at.var - 0.5 * (at.k_up - at.k_down)
-    return at.r, at.c, at.tilt, ((r_p, r_l), (c_p, c_l))
+    up, down = jnp.exp(0.5 * (r + tilt)), jnp.exp(0.5 * (r - tilt))
+    c_l = -0.5 * z * (up * k_up + down * k_down)
+    return _At(
+        r=r,
+        c=at.u - 0.5 * skew,
+        tilt=tilt,
+        r_p=k_up + k_down,
+        r_l=-z * (up + down) * jnp.expm1(-r) - 2,
+        c_p=at.square - at.u * at.u - 0.5 * (k_up - k_down),
+        c_l=c_l - 0.5 * (z * (up - 1 / up) - z * (down - 1 / down) - 4 * p),
+    )
 
 
 def _newton(r0, c0, maxiter: int):
@@ -118,28 +144,31 @@ def _newton_lane(r0, c0, maxiter: int):
 
     def evaluate(s, log_z):
         p = alpha0 * jnp.tanh(s)
-        r, c, tilt, jacobian = _with_jacobian(p, log_z)
+        at = _with_jacobian(p, log_z)
         miss = jnp.maximum(
-            jnp.abs(r - r0) / jnp.maximum(r0, 0.02) / 1e-13,
-            jnp.abs(c - c0) / jnp.maximum(1.0, jnp.abs(c0)) / 1e-14,
+            jnp.abs(at.r - r0) / jnp.maximum(r0, 0.02) / 1e-13,
+            jnp.abs(at.c - c0) / jnp.maximum(1.0, jnp.abs(c0)) / 1e-14,
         )
-        return p, r, c, tilt, jacobian, jnp.where(jnp.isnan(miss), jnp.inf, miss)
+        return p, at, jnp.where(jnp.isnan(miss), jnp.inf, miss)
 
     def step(state):
         k, s, log_z, best, best_miss, stalled, _ = state
-        p, r, c, tilt, jacobian, miss = evaluate(s, log_z)
-        (r_p, r_l), (c_p, c_l) = jacobian
+        p, at, miss = evaluate(s, log_z)
         better = miss < best_miss
-        best = jnp.where(better, jnp.stack([p, log_z, tilt]), best)
+        best = jnp.where(better, jnp.stack([p, log_z, at.tilt]), best)
         stalled = jnp.where(better, 0, stalled + 1)
         best_miss = jnp.minimum(miss, best_miss)
 
         def along(dr, dc, dp):
-            return jax.jvp(residual, (r, c, p), (dr, dc, dp))
+            return jax.jvp(residual, (at.r, at.c, p), (dr, dc, dp))
 
         p_s = alpha0 / jnp.cosh(s) ** 2
         # Both directions together: one graph to compile.
-        directions = ((r_p * p_s, r_l), (c_p * p_s, c_l), (p_s, jnp.zeros_like(p)))
+        directions = (
+            (at.r_p * p_s, at.r_l),
+            (at.c_p * p_s, at.c_l),
+            (p_s, jnp.zeros_like(p)),
+        )
         both = jax.vmap(along, out_axes=(None, 0))(*map(jnp.stack, directions))
         g, columns = both
         a, b = ([column[k] for column in columns] for k in (0, 1))
@@ -188,83 +217,25 @@ def _quasi_newton(r0, c0, start, maxiter: int, tol: float, limited: bool):
     return found.value
 
 
-def _host_solve(r0, c0, limit, p0, log_z0, *, method: str, maxiter: int, tol: float):
-    """The same law by SciPy, with ``kve`` in place of the kernel."""
-    from scipy import optimize  # here, for a quick import of normix
-
-    r0, c0, limit = float(r0), float(c0), float(limit)
-
-    def value_and_slope(x):
-        p, log_z, log_s = (float(v) for v in x)
-        z = np.exp(log_z)
-        log_kve, log_mean, down, up = gig_moments_host(p, z)
-        grow, spread = np.exp(r0 / 2), np.cosh(log_s)
-        value = (
-            log_kve + p * log_s - p * c0 + z * (np.expm1(r0 / 2) + grow * (spread - 1))
-        )
-        slope = (
-            log_s + log_mean - c0,
-            z * (grow * spread - 0.5 * (up + down)),
-            p + z * grow * np.sinh(log_s),
-        )
-        return float(value), np.array(slope, float)
-
-    x0 = np.array([p0, log_z0, 0.0], float)
-    if method == "newton":
-        # Scale eliminated, the square system (r, c); damped where a step overshoots.
-        def misfit(x):
-            _, log_mean, down, up = gig_moments_host(x[0], np.exp(x[1]))
-            r = np.log(up) + np.log(down)
-            c = log_mean - 0.5 * (np.log(up) - np.log(down))
-            return np.array([r / r0 - 1, (c - c0) / limit], float)
-
-        found = optimize.least_squares(
-            misfit,
-            x0[:2],
-            method="lm",
-            xtol=1e-15,
-            ftol=1e-15,
-            gtol=1e-15,
-        )
-        return np.append(found.x, 0.0)
-    # In units in which a concentrated law, too, has curvatures of about one.
-    width = np.hypot(p0, np.exp(log_z0)) ** 0.5
-    unit = np.array([max(width, 1.0), 1.0, 1.0 / max(width, 1.0)])
-
-    def in_units(x):
-        value, slope = value_and_slope(x * unit)
-        return value, slope * unit
-
-    found = optimize.minimize(
-        in_units,
-        x0 / unit,
-        jac=True,
-        method="L-BFGS-B" if method == "lbfgs" else "BFGS",
-        options={"maxiter": 10 * maxiter, "gtol": tol * 1e-2}
-        | ({"ftol": 1e-16} if method == "lbfgs" else {}),
-    )
-    return np.asarray(found.x) * unit
-
-
-def _interior(r, c, start, options):
-    """``(p, log z)`` for ``0 <= c < c*(r)`` by the chosen backend and method."""
+def _interior(at: _Reduced, options) -> tuple[Real, Real, Real]:
+    """``p``, ``log z`` and ``log(E e^t/E e^-t)`` by the chosen backend and method."""
     backend, method, maxiter, tol = options
     if backend == "jax" and method == "newton":
-        p, log_z, tilt = _newton(r, c, maxiter)
+        p, log_z, tilt = _newton(at.r, at.c, maxiter)
         return p, log_z, tilt
-    if backend == "jax":
-        found = _quasi_newton(r, c, start, 10 * maxiter, tol, method == "lbfgs")
-    else:
-        found = jax.pure_callback(
-            partial(_host_solve, method=method, maxiter=maxiter, tol=tol),
-            jax.ShapeDtypeStruct((3,), r.dtype),
-            r,
-            c,
-            boundary(r),
-            *start,
+    if backend == "cpu":
+        p, log_z, tilt = jax.pure_callback(
+            partial(host_solve, method=method, maxiter=maxiter, tol=tol),
+            jax.ShapeDtypeStruct((3,), at.r.dtype),
+            at.r,
+            at.c,
+            at.limit,
+            *at.start,
             vmap_method="sequential",
-        ).astype(r.dtype)
-    p, log_z, _ = found
+        ).astype(at.r.dtype)
+        return p, log_z, tilt
+    limited = method == "lbfgs"
+    p, log_z, _ = _quasi_newton(at.r, at.c, at.start, 10 * maxiter, tol, limited)
     z = jnp.exp(log_z)
     k = gig_cumulants(1, False, p, z, z)
     return p, log_z, jnp.log(k[0, 0, 1]) - jnp.log(k[0, 1, 0])
@@ -285,22 +256,23 @@ def _edge(eta, negative):
     )
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def gig_from_expectation(
-    eta: Float[Array, " 3"], options: tuple[str, str, int, float]
-) -> Float[Array, " 3"]:
-    """``(p, a, b)`` of the GIG law closest to expectations of ``(log Y, 1/Y, Y)``.
+class _Reduced(NamedTuple):
+    """The two equations that are left without scale, and which laws solve them."""
 
-    ``options`` is ``(backend, method, maxiter, tol)``. On or beyond the boundary of
-    the attainable set the result is the Gamma (``b = 0``) or inverse Gamma
-    (``a = 0``) law of maximum likelihood. NaN where ``E[Y] E[1/Y] < 1`` or where
-    ``E[log Y]`` exceeds ``log E[Y]`` or falls below ``-log E[1/Y]`` (Jensen), or both
-    of these are infinite.
-    """
+    r: Real  # of the interior; 1 elsewhere
+    c: Real  # its size; 0 elsewhere
+    limit: Real  # c*(r)
+    start: tuple[Real, Real]  # p, log z
+    negative: Array  # the sign of c
+    narrow: Array
+    at_edge: Array
+    attainable: Array
+
+
+def _reduced(eta: Float[Array, " 3"]) -> _Reduced:
     e_log, e_inv, e_y = eta
     r = jnp.log(e_y) + jnp.log(e_inv)
     c_signed = e_log - 0.5 * (jnp.log(e_y) - jnp.log(e_inv))
-    negative = c_signed < 0
     c = jnp.abs(c_signed)
     # Only laws on the boundary have one expectation, but not both, infinite.
     one_missing = jnp.isinf(e_inv) != jnp.isinf(e_y)
@@ -314,21 +286,60 @@ def gig_from_expectation(
 
     r_in = jnp.where(interior, r, 1.0)
     c_in = jnp.where(interior, c, 0.0)
-    s, log_z = _start(r_in, c_in / boundary(r_in))
-    p_start = -jnp.tanh(s) / jnp.expm1(-r_in)
-    p, log_z, tilt = _interior(r_in, c_in, (p_start, log_z), options)
+    limit = boundary(r_in)
+    s, log_z = _start(r_in, c_in / limit)
+    start = -jnp.tanh(s) / jnp.expm1(-r_in), log_z
+    negative = c_signed < 0
+    return _Reduced(r_in, c_in, limit, start, negative, narrow, at_edge, attainable)
 
+
+def _completed(eta, at: _Reduced, p, log_z, tilt) -> Float[Array, " 3"]:
+    """``(p, a, b)`` from the interior solution ``GIG(p, z, z)``, or in its place."""
+    e_log, e_inv, e_y = eta
     # Nearly degenerate: order and argument are no longer told apart, and the
     # inverse Gaussian of the same r has eta right to rounding.
-    z_narrow = 1 / jnp.expm1(jnp.where(narrow, r, 1.0))
-    p = jnp.where(narrow, -0.5, jnp.where(negative, -p, p))
-    tilt = jnp.where(narrow, -jnp.log1p(1 / z_narrow), jnp.where(negative, -tilt, tilt))
-    z = jnp.where(narrow, z_narrow, jnp.exp(log_z))
+    r = jnp.log(e_y) + jnp.log(e_inv)
+    z_narrow = 1 / jnp.expm1(jnp.where(at.narrow, r, 1.0))
+    p = jnp.where(at.narrow, -0.5, jnp.where(at.negative, -p, p))
+    tilt = jnp.where(
+        at.narrow, -jnp.log1p(1 / z_narrow), jnp.where(at.negative, -tilt, tilt)
+    )
+    z = jnp.where(at.narrow, z_narrow, jnp.exp(log_z))
     log_s = 0.5 * (jnp.log(e_y) - jnp.log(e_inv) - tilt)
     inside = jnp.stack([p, z * jnp.exp(-log_s), z * jnp.exp(log_s)])
 
-    solution = jnp.where(at_edge, _edge(eta, negative), inside)
-    return jnp.where(attainable, solution, jnp.nan)
+    solution = jnp.where(at.at_edge, _edge(eta, at.negative), inside)
+    return jnp.where(at.attainable, solution, jnp.nan)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def gig_from_expectation(
+    eta: Float[Array, " 3"], options: tuple[str, str, int, float]
+) -> Float[Array, " 3"]:
+    """``(p, a, b)`` of the GIG law closest to expectations of ``(log Y, 1/Y, Y)``.
+
+    ``options`` is ``(backend, method, maxiter, tol)``. On or beyond the boundary of
+    the attainable set the result is the Gamma (``b = 0``) or inverse Gamma
+    (``a = 0``) law of maximum likelihood. NaN where ``E[Y] E[1/Y] < 1`` or where
+    ``E[log Y]`` exceeds ``log E[Y]`` or falls below ``-log E[1/Y]`` (Jensen), or both
+    of these are infinite.
+    """
+    at = _reduced(eta)
+    return _completed(eta, at, *_interior(at, options))
+
+
+_reduced_jit, _completed_jit = jax.jit(_reduced), jax.jit(_completed)
+
+
+def gig_from_expectation_host(
+    eta: Float[np.ndarray, " 3"], method: str, maxiter: int, tol: float
+) -> Float[Array, " 3"]:
+    """The same with SciPy's solver on the host, of values that can be looked at."""
+    at = _reduced_jit(eta)
+    found = host_solve(
+        at.r, at.c, at.limit, *at.start, method=method, maxiter=maxiter, tol=tol
+    )
+    return _completed_jit(eta, at, *found.astype(eta.dtype))
 
 
 @gig_from_expectation.defjvp

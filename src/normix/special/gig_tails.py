@@ -19,6 +19,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from normix.special._legendre import NODES, WEIGHTS
+from normix.special._mode import log_mode
 from normix.special.bessel import as_floats
 from normix.special.gig import gig_log_partition
 
@@ -61,8 +62,7 @@ def _log_integral(p, alpha, beta):
     end = _right_end(_DROP, *at)
     last = jnp.minimum(0.5 * end, _END)
     first = end - last
-    nodes = jnp.asarray(0.5 * (1 + NODES), end.dtype)
-    weights = jnp.asarray(0.5 * WEIGHTS, end.dtype)
+    nodes, weights = jnp.asarray(NODES, end.dtype), jnp.asarray(WEIGHTS, end.dtype)
 
     def integrand(s):
         up = _expm1(s)
@@ -115,7 +115,7 @@ def _centre(p, a, b):
     total = jnp.hypot(p, z) + jnp.abs(p)
     rest = z * (z / total)
     plus, minus = jnp.where(p >= 0, total, rest), jnp.where(p >= 0, rest, total)
-    mode = jnp.where(p >= 0, jnp.log(total) - jnp.log(a), jnp.log(b) - jnp.log(total))
+    mode = log_mode(p, a, b)
     right = _right_end(1.0, 0.0, 0.5 * plus, 0.5 * minus)
     left = _right_end(1.0, 0.0, 0.5 * minus, 0.5 * plus)
     return mode + 0.5 * (right - left), mode, plus, minus

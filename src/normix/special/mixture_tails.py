@@ -16,221 +16,33 @@ at the mode of ``h``, at the front and where the step is complete.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
-from normix.special._normal import rough_log_cdf_and_slope, weighted_cdf
+from normix.special._legendre import NODES_32 as NODES
+from normix.special._legendre import WEIGHTS_32 as WEIGHTS
+from normix.special._mixture_panels import (
+    At,
+    bounded_exp,
+    front_of,
+    mode_of,
+    no_sharper,
+    panels_of,
+    parts,
+)
+from normix.special._normal import weighted_cdf
 from normix.special.bessel import as_floats
 from normix.special.gig import gig_log_partition, gig_log_partition_scaled
 from normix.special.gig_tails import _centre, _largest
 
 Real = Float[Array, "..."]
 
-# The positive nodes of the Gauss-Legendre rule of 32 points, and their weights.
-_RULE = (
-    (0.048307665687738316235, 0.096540088514727800567),
-    (0.14447196158279649349, 0.095638720079274859419),
-    (0.23928736225213707454, 0.093844399080804565639),
-    (0.33186860228212764978, 0.091173878695763884713),
-    (0.42135127613063534536, 0.087652093004403811143),
-    (0.50689990893222939002, 0.083311924226946755222),
-    (0.58771575724076232904, 0.078193895787070306472),
-    (0.66304426693021520098, 0.072345794108848506225),
-    (0.73218211874028968039, 0.065822222776361846838),
-    (0.79448379596794240696, 0.058684093478535547145),
-    (0.84936761373256997013, 0.050998059262376176196),
-    (0.89632115576605212397, 0.042835898022226680657),
-    (0.93490607593773968917, 0.034273862913021433103),
-    (0.96476225558750643077, 0.025392065309262059456),
-    (0.9856115115452683354, 0.016274394730905670605),
-    (0.99726386184948156354, 0.0070186100094700966004),
-)
-_X, _W = np.array(_RULE).T
-# On [0, 1].
-NODES = 0.5 * (1 + np.concatenate([-_X[::-1], _X]))
-WEIGHTS = 0.5 * np.concatenate([_W[::-1], _W])
-
-# h is integrated to where it has fallen by about this much, e^{-60} ~ 1e-26:
-# derivatives weigh the far ends more than the integral does.
-_DROP = 60.0
-# What bends at a scale of 1 in t does so within this distance of a break.
-_END = 8.0
-# Φ(m) = 1 beyond it.
-_FULL = 9.0
 _MOST_STEPS = 100
 
 
-class _At(NamedTuple):
-    """The parts of ``h`` at one ``t``; of ``m = u - v``, ``u = x e^{-t/2}``."""
-
-    p: Array
-    alpha: Array
-    beta: Array
-    u: Array
-    v: Array
-
-    def shifted(self, s) -> _At:
-        """At ``t + s``."""
-        grow, half = _exp(s), _exp(0.5 * s)
-        u, v = self.u / half, self.v * half
-        return _At(self.p, self.alpha * grow, self.beta / grow, u, v)
-
-
-def _exp(t):
-    """Without overflow: what is 0 remains so, and what is not is large."""
-    large = _largest(t)
-    return jnp.exp(jnp.clip(t, -large, large))
-
-
-def _parts(p, a, b, B, x, t) -> _At:
-    grow, half = _exp(t), _exp(0.5 * t)
-    return _At(p, 0.5 * a * grow, 0.5 * b / grow, x / half, B * half)
-
-
-def _height_and_slopes(at: _At):
-    """``h`` but for ``pt - psi``, and its first two derivatives, to 1%."""
-    m, bend = at.u - at.v, -0.5 * (at.u + at.v)
-    log_cdf, r = rough_log_cdf_and_slope(m)
-    slope = at.p - at.alpha + at.beta + r * bend
-    curvature = -at.alpha - at.beta - r * (m + r) * bend**2 + 0.25 * r * m
-    return log_cdf - at.alpha - at.beta, slope, curvature
-
-
-# -- where to integrate ------------------------------------------------------------
-
-
-def _prior_mode(p, a, b):
-    """The mode of ``log Y``."""
-    total = jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
-    return jnp.where(p >= 0, jnp.log(total) - jnp.log(a), jnp.log(b) - jnp.log(total))
-
-
-def _front(B, x):
-    """Where ``m`` is 0 and where it is 9: NaN if nowhere."""
-    product = jnp.where(x * jnp.sign(B) > 0, x * B, jnp.nan)
-    root = 0.5 * (_FULL + jnp.sqrt(_FULL**2 + 4 * product))
-    full = jnp.log(root) - jnp.log(jnp.where(B > 0, x, -B))
-    return jnp.log(jnp.abs(x)) - jnp.log(jnp.abs(B)), jnp.where(B > 0, -2, 2) * full
-
-
-def _mode(p, a, b, B, x, front):
-    """The ``t`` at which ``h`` is highest, to a part of the width of its peak.
-
-    Newton's method on the slope, which falls; kept to where the root can be, and by
-    steps that at most triple the distance or halve what is left.
-    """
-    prior = _prior_mode(p, a, b)
-    # log Φ(m) is about -m²/2 where m < 0: a GIG exponent like the prior's.
-    start = _prior_mode(p, a + B * B, b + x * x)
-    at = _parts(p, a, b, B, x, start)
-    turned = jnp.where(B > 0, jnp.minimum(prior, front), jnp.maximum(prior, front))
-    start = jnp.where(at.u - at.v < 0, start, jnp.where(front == front, turned, prior))
-
-    def step(state):
-        t, left, right, _, k = state
-        _, slope, curvature = _height_and_slopes(_parts(p, a, b, B, x, t))
-        more = ~(slope * slope <= -0.1 * curvature) & (slope != 0)
-        left = jnp.where(slope > 0, t, left)
-        right = jnp.where(slope < 0, t, right)
-        reach = 1 + 2 * jnp.abs(t - start)
-        middle = jnp.where(
-            jnp.isfinite(right - left),
-            0.5 * (left + right),
-            t + jnp.sign(slope) * reach,
-        )
-        newton = t - slope / curvature
-        good = (newton > left) & (newton < right) & (jnp.abs(newton - t) <= reach)
-        new = jnp.where(good & (k % 3 < 2), newton, middle)
-        return jnp.where(more, new, t), left, right, more.any(), k + 1
-
-    def unfinished(state):
-        return state[3] & (state[4] < _MOST_STEPS)
-
-    ends = jnp.full_like(start, -jnp.inf), jnp.full_like(start, jnp.inf)
-    return lax.while_loop(unfinished, step, (start, *ends, jnp.array(True), 0))[0]
-
-
-def _reaches(at: _At):
-    """How far to the left and right of the mode ``h`` has fallen by ``_DROP``.
-
-    Newton's method on the logarithm of the fall in that of the distance, bracketed.
-    """
-    top, _, curvature = _height_and_slopes(at)
-    width = jnp.sqrt(2 * _DROP / -curvature)
-    start = jnp.where(width < 4, width, 4.0)
-    side = jnp.array([-1.0, 1.0], start.dtype).reshape((2,) + (1,) * start.ndim)
-
-    def step(state):
-        s, near, far, _, k = state
-        height, slope, _ = _height_and_slopes(at.shifted(side * s))
-        fall = top - height - at.p * side * s
-        miss = jnp.log(fall / _DROP)
-        more = ~(jnp.abs(miss) < 0.1)
-        short = ~(fall > _DROP)
-        near, far = jnp.where(short, s, near), jnp.where(short, far, s)
-        newton = s * jnp.exp(miss * fall / (s * side * slope))
-        middle = jnp.where(near == 0, 0.25 * s, jnp.sqrt(near * far))
-        middle = jnp.where(jnp.isfinite(far), middle, 4 * s)
-        good = (newton > near) & (newton < jnp.minimum(far, 8 * s)) & (k % 3 < 2)
-        new = jnp.where(good, newton, middle)
-        return jnp.where(more, new, s), near, far, more.any(), k + 1
-
-    def unfinished(state):
-        return state[3] & (state[4] < _MOST_STEPS)
-
-    s = jnp.broadcast_to(start, (2, *start.shape))
-    state = (s, jnp.zeros_like(s), jnp.full_like(s, jnp.inf), jnp.array(True), 0)
-    left, right = lax.while_loop(unfinished, step, state)[0]
-    return -left, right
-
-
-def _panels(at: _At, offsets):
-    """A linear and a graded panel from either end of what lies between two breaks.
-
-    Their ends relative to the mode, the first's signed length, and the logarithm of
-    how many times that the second reaches, to the middle; stacked.
-    """
-    left, right = _reaches(at)
-    inner = [jnp.where(s == s, s, 0.0) for s in offsets]
-    first, last = jnp.minimum(*inner), jnp.maximum(*inner)
-    breaks = (
-        jnp.minimum(first, 0),
-        jnp.maximum(first, jnp.minimum(last, 0)),
-        jnp.maximum(last, 0),
-    )
-    breaks = [left, *(jnp.clip(s, left, right) for s in breaks), right]
-    ends, ranges, growths = [], [], []
-    for low, high in zip(breaks[:-1], breaks[1:], strict=True):
-        end = jnp.minimum(0.25 * (high - low), _END)
-        growth = jnp.log(jnp.where(end > 0, 0.5 * (high - low) / end, 2.0))
-        ends += [low, high]
-        ranges += [end, -end]
-        growths += [growth, growth]
-    return jnp.stack(ends), jnp.stack(ranges), jnp.stack(growths)
-
-
-def _no_sharper(B, x):
-    """``x`` and ``B`` by one factor, so that ``t`` can tell ``m = 9`` from ``m = 0``.
-
-    So narrow a front is a step to all digits: its place, ``x/B``, is all that matters.
-    """
-    steepness = jnp.sqrt(jnp.abs(x)) * jnp.sqrt(jnp.abs(B))
-    steepest = jnp.finfo(steepness.dtype).eps ** -0.6
-    step = (jnp.sign(x) * B > 0) & (steepness > steepest)
-    factor = jnp.where(step, steepest / jnp.where(step, steepness, 1.0), 1.0)
-    factor = lax.stop_gradient(factor)
-    return factor * x, factor * B
-
-
-# -- the integral ------------------------------------------------------------------
-
-
-def _log_integral(at: _At, panels):
+def _log_integral(at: At, panels):
     """The logarithm of the integral of ``exp(h)`` over the prior's part at ``at``."""
     fixed = lax.stop_gradient(at)
     mode_m = jnp.minimum(fixed.u - fixed.v, 0)
@@ -274,7 +86,7 @@ def _log_integral(at: _At, panels):
 @jax.custom_jvp
 def _log_density_part(p, a, b, t):
     """``pt - a e^t/2 - b e^{-t}/2 + sqrt(ab)``, by a square."""
-    half = _exp(0.5 * t)
+    half = bounded_exp(0.5 * t)
     return p * t - 0.5 * (jnp.sqrt(a) * half - jnp.sqrt(b) / half) ** 2
 
 
@@ -284,7 +96,7 @@ def _log_density_part_jvp(primals, tangents):
 
     # Without the root, which the partition's derivative lacks as well: see there.
     def plain(p, a, b):
-        return p * t - 0.5 * (a * _exp(t) + b * _exp(-t))
+        return p * t - 0.5 * (a * bounded_exp(t) + b * bounded_exp(-t))
 
     return _log_density_part(*primals), jax.jvp(plain, primals[:3], tangents[:3])[1]
 
@@ -306,13 +118,13 @@ def _log_partition_jvp(primals, tangents):
 
 def _log_lower(p, a, b, B, psi, x):
     """``log P(X <= x)`` for an ``x`` that is not far in the upper tail."""
-    x, B = _no_sharper(B, x)
+    x, B = no_sharper(B, x)
     # The nodes are held fixed under differentiation.
     fixed = lax.stop_gradient((p, a, b, B, x))
-    front, full = _front(*fixed[3:])
-    t = _mode(*fixed, front)
-    panels = _panels(_parts(*fixed, t), (front - t, full - t))
-    total = _log_integral(_parts(p, a, b, B, x, t), panels)
+    front, full = front_of(*fixed[3:])
+    t = mode_of(*fixed, front)
+    panels = panels_of(parts(*fixed, t), (front - t, full - t))
+    total = _log_integral(parts(p, a, b, B, x, t), panels)
     return _log_density_part(p, a, b, t) - psi + total
 
 
@@ -322,7 +134,7 @@ def _log_lower(p, a, b, B, psi, x):
 def _pivot_and_scale(p, a, b, B):
     """A point with at least a sixth of the law on either side; a distance."""
     centre = _centre(p, a, b)[0]
-    return B * _exp(centre), _exp(0.5 * centre)
+    return B * bounded_exp(centre), bounded_exp(0.5 * centre)
 
 
 def _arguments(p, a, b, B, x):

@@ -1,6 +1,7 @@
 from normix.fitting.em.batch import BatchEMFitter as BatchEMFitter
 from normix.fitting.em.incremental import IncrementalEMFitter as IncrementalEMFitter
 from normix.fitting.em.incremental import StreamError as StreamError
+from normix.fitting.em.outcome import Outcome as Outcome
 from normix.fitting.em.result import EMResult as EMResult
 from normix.fitting.em.rules import AffineRule as AffineRule
 from normix.fitting.em.rules import AffineUpdate as AffineUpdate
@@ -12,7 +13,7 @@ from normix.fitting.em.rules import RobbinsMonroUpdate as RobbinsMonroUpdate
 from normix.fitting.em.rules import SampleWeightedUpdate as SampleWeightedUpdate
 from normix.fitting.em.rules import Shrinkage as Shrinkage
 from normix.fitting.em.rules import affine_combine as affine_combine
-from normix.fitting.em.steps import IncrementalState as IncrementalState
+from normix.fitting.em.stream import IncrementalState as IncrementalState
 from normix.fitting.em.targets import eta0_diagonal as eta0_diagonal
 from normix.fitting.em.targets import eta0_from_model as eta0_from_model
 from normix.fitting.em.targets import eta0_isotropic as eta0_isotropic

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -13,27 +14,39 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_weights, check_option, is_traced
+from normix._loops import eagerly
 from normix._passes import Data, RowPasses, passes_over
-from normix.exponential_family import BACKENDS, METHODS, SolverOptions
-from normix.fitting.em import loop
 from normix.fitting.em.acceleration import ACCELERATIONS
-from normix.fitting.em.options import ALGORITHMS, ALPHA_MIN, constraints_for
-from normix.fitting.em.passes import Sweeps, turn
-from normix.fitting.em.regularization import REGULARIZATIONS
+from normix.fitting.em.drive import Iteration, driven, ended, traced
+from normix.fitting.em.options import ALGORITHMS, Options, bounded
+from normix.fitting.em.outcome import Outcome
+from normix.fitting.em.poles import Source, drawn_onto_rows, largest_group
+from normix.fitting.em.problem import plan_for, posed
 from normix.fitting.em.report import Report
 from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule
-from normix.fitting.em.ties import equal_to_nearest, largest_group
-from normix.mixtures.initial import constant_columns, random_joint
-from normix.mixtures.marginal import MarginalMixture, solver_options
-from normix.mixtures.rows import CHUNK, Layout, layout_of, replicated, sample_of, spread
+from normix.fitting.em.step import Memory
+from normix.mixtures.coordinates import REGULARIZATIONS
+from normix.mixtures.in_one import InOne, layout_of, rows_on_devices, sample_of
+from normix.mixtures.initial import (
+    constant_columns,
+    mean_and_covariance,
+    random_joint,
+)
+from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.marginal import MarginalMixture
+from normix.mixtures.model_steps import of_vector
+from normix.mixtures.rows import (
+    Moments,
+    Rows,
+    block_length,
+    blocks_in_memory,
+    blocks_in_passes,
+    moments_of,
+)
 
-# Iterations are handed to the device in blocks that take about this long, so that
-# Ctrl-C is answered within it.
-_SECONDS_A_BLOCK = 0.25
 
-
-class BatchEMFitter(eqx.Module):
+class BatchEMFitter(Options):
     """Fits a mixture to an ``(n, d)`` array by the EM algorithm.
 
     - ``algorithm``: "em", or "mcecm", which repeats the E-step between the M-steps of
@@ -85,111 +98,25 @@ class BatchEMFitter(eqx.Module):
     acceleration: str = eqx.field(static=True, default="none")
     max_iter: int = eqx.field(static=True, default=200)
     tol: float = eqx.field(static=True, default=1e-3)
-    verbose: int = eqx.field(static=True, default=0)
-    regularization: str = eqx.field(static=True, default="none")
-    symmetric: bool = eqx.field(static=True, default=False)
-    fix: dict[str, Any] | None = None
-    alpha_min: ArrayLike | str | None = None
-    e_step_backend: str = eqx.field(static=True, default="jax")
-    m_step_backend: str = eqx.field(static=True, default="jax")
-    m_step_method: str = eqx.field(static=True, default="newton")
     eta_update: EtaUpdateRule | None = None
     track_ll: bool = eqx.field(static=True, default=False)
-    m_step_kwargs: dict[str, Any] | None = eqx.field(static=True, default=None)
     chunk_size: int | None = eqx.field(static=True, default=None)
 
-    def __init__(
-        self,
-        *,
-        algorithm: str = "em",
-        acceleration: str = "none",
-        max_iter: int = 200,
-        tol: float = 1e-3,
-        verbose: int = 0,
-        regularization: str = "none",
-        symmetric: bool = False,
-        fix: dict[str, Any] | None = None,
-        alpha_min: ArrayLike | str | None = None,
-        e_step_backend: str = "jax",
-        m_step_backend: str = "jax",
-        m_step_method: str = "newton",
-        eta_update: EtaUpdateRule | None = None,
-        track_ll: bool = False,
-        m_step_kwargs: dict[str, Any] | None = None,
-        chunk_size: int | None = None,
-    ):
-        check_option("algorithm", algorithm, ALGORITHMS)
-        check_option("acceleration", acceleration, tuple(ACCELERATIONS))
-        check_option("regularization", regularization, REGULARIZATIONS)
-        check_option("e_step_backend", e_step_backend, BACKENDS)
-        check_option("m_step_backend", m_step_backend, BACKENDS)
-        check_option("m_step_method", m_step_method, METHODS)
-        if isinstance(alpha_min, str):
-            check_option("alpha_min", alpha_min, tuple(ALPHA_MIN))
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
-        if max_iter < 1:
-            raise ValueError(f"max_iter must be at least 1, got {max_iter}")
-        if chunk_size is not None and chunk_size < 1:
-            raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
-        if not tol >= 0:
-            raise ValueError(f"tol must not be negative, got {tol}")
-        if eta_update is not None and (acceleration, algorithm) != ("none", "em"):
+    def __check_init__(self):
+        check_option("algorithm", self.algorithm, ALGORITHMS)
+        check_option("acceleration", self.acceleration, tuple(ACCELERATIONS))
+        if self.max_iter < 1:
+            raise ValueError(f"max_iter must be at least 1, got {self.max_iter}")
+        if self.chunk_size is not None and self.chunk_size < 1:
+            raise ValueError(f"chunk_size must be at least 1, got {self.chunk_size}")
+        if not self.tol >= 0:
+            raise ValueError(f"tol must not be negative, got {self.tol}")
+        plain = (self.acceleration, self.algorithm) == ("none", "em")
+        if self.eta_update is not None and not plain:
             raise ValueError(
                 'eta_update needs algorithm="em" and acceleration="none", got '
-                f"{algorithm!r} and {acceleration!r}"
+                f"{self.algorithm!r} and {self.acceleration!r}"
             )
-        self.algorithm = algorithm
-        self.acceleration = acceleration
-        self.max_iter = max_iter
-        self.tol = tol
-        self.verbose = verbose
-        self.regularization = regularization
-        self.symmetric = symmetric
-        self.fix = fix
-        self.alpha_min = alpha_min
-        self.e_step_backend = e_step_backend
-        self.m_step_backend = m_step_backend
-        self.m_step_method = m_step_method
-        self.eta_update = eta_update
-        self.track_ll = track_ll
-        self.m_step_kwargs = m_step_kwargs
-        self.chunk_size = chunk_size
-        self._solver()  # checks them
-
-    def _solver(self) -> SolverOptions:
-        """How the subordinator's M-step is solved."""
-        return solver_options(
-            **{"backend": self.m_step_backend, "method": self.m_step_method}
-            | (self.m_step_kwargs or {})
-        )
-
-    def _plan(self, model: MarginalMixture, layout: Layout) -> loop.Plan:
-        # A closed-form M-step has no use for options: the same plan, compiled once.
-        closed = model.joint.subordinator.closed_form
-        solver = SolverOptions() if closed else self._solver()
-        return loop.Plan(
-            self.max_iter,
-            self.algorithm,
-            self.acceleration,
-            self.e_step_backend,
-            solver,
-            layout,
-        )
-
-    def _bounded(self, model: MarginalMixture) -> bool:
-        """Whether the constraints exclude a pole of the density."""
-        held = constraints_for(self, model)
-        least = held.alpha_min if held.p is None else held.p
-        if least is None or is_traced(least):
-            return False
-        return float(least) > 0.5 * model.d
-
-    def _gauge(self) -> Array:
-        kept = self.regularization
-        if kept == "none" and self.acceleration != "none":
-            kept = "a_eq_b"  # of all gauges, in which models are extrapolated
-        return jnp.asarray(REGULARIZATIONS.index(kept))
 
     def fit(
         self,
@@ -199,14 +126,16 @@ class BatchEMFitter(eqx.Module):
         weights: Float[ArrayLike, " n"] | None = None,
         n_starts: int = 1,
         key: PRNGKeyArray | None = None,
+        callback: Callable[[Iteration], object] | None = None,
     ) -> EMResult:
         """Fit to the rows of ``X``, shape ``(n, d)``, starting from ``model``.
 
         ``X`` has shape ``(n,)`` for a univariate model. ``weights``, shape ``(n,)``,
         not negative, count the rows. With ``n_starts > 1`` the fit begins at ``model``
         and at random models besides, drawn with ``key`` (a JAX random key; by default
-        one of seed 0); all run in one vectorised call, the best is returned and the
-        others are in its ``starts``.
+        one of seed 0); the best is returned and all are in its ``starts``.
+        ``callback`` is told after each iteration, by a record of ``n_iter``,
+        ``log_likelihood``, ``change`` and ``criterion``; not under ``jit``.
 
         Data larger than memory: ``X`` may be a :class:`numpy.memmap`, or an iterable
         of arrays ``(m, d)`` that begins anew whenever it is gone through. Every E-step
@@ -225,60 +154,84 @@ class BatchEMFitter(eqx.Module):
         that can be gone through only once, weights that do not fit, and constraints
         that the family does not have.
         """
-        start = time.perf_counter()
         if n_starts < 1:
             raise ValueError(f"n_starts must be at least 1, got {n_starts}")
+        with eagerly(self, model, X if isinstance(X, jax.Array) else None, weights):
+            return self._fit(model, X, weights, n_starts, key, callback)
+
+    def _fit(self, model, X, weights, n_starts, key, callback) -> EMResult:
+        began = time.perf_counter()
+        self.held(model)
+        data = self._data(model, X, weights)
+        dtype = jnp.result_type(data.dtype, model.joint.mu)
+        joint = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model.joint)
+        if n_starts == 1:
+            joints = [joint]
+        elif data.sample is None:
+            raise ValueError(
+                "n_starts needs data in memory: find the best start on a sample"
+            )
+        else:
+            key = jax.random.key(0) if key is None else key
+            centre, cov = mean_and_covariance(data.sample)
+            keys = jax.random.split(key, n_starts - 1)
+            others = [random_joint(joint, centre, cov, k) for k in keys]
+            joints = [joint, *others]
+        report = Report(0 if data.source is None else self.verbose)
+        report.header(type(model).__name__, self)
+
+        def told(at: Iteration) -> None:
+            if n_starts == 1:
+                report.row(at)
+            if callback is not None:
+                callback(at)
+
+        def run(start: JointNormalMixture) -> EMResult:
+            return self._run(model, start, data, told)
+
+        if n_starts == 1:
+            result = run(joint)
+        elif data.source is None:
+            result = _best_of_batch(jax.vmap(run)(_stacked(joints)))
+        else:
+            result = _best([run(start) for start in joints], self.max_iter)
+        seconds = time.perf_counter() - began
+        if data.source is not None:
+            result = eqx.tree_at(lambda r: r.elapsed_time, result, seconds)
+        report.starts(result)
+        report.closing(result)
+        return result
+
+    def _data(self, model: MarginalMixture, X: Data, weights) -> _Data:
+        """Checked rows in the form that their place asks for."""
         passes = passes_over(X, model._axes)
         if passes is not None:
-            if n_starts > 1:
+            if is_traced(model):
                 raise ValueError(
-                    "n_starts needs data in memory: find the best start on a sample"
+                    "data that are read in chunks cannot be fitted under jit"
                 )
-            return self._fit_in_passes(model, passes, weights, start)
+            return self._data_in_passes(model, passes, weights)
         rows = model._rows(cast(ArrayLike, X), model.d)
         model.check_fit(len(rows), model.d, constant_columns(rows))
         w = None if weights is None else as_weights(weights, rows.shape[0])
+        dtype = np.dtype(jnp.result_type(rows, model.joint.mu))
         layout = layout_of(rows, self.chunk_size)
-        plan = self._plan(model, layout)
-        dtype = jnp.result_type(rows, model.joint.mu)
-        rows, w, joint = _cast((rows, w, model.joint), dtype)
-        asked = self._asked(model, dtype)
+        if is_traced(rows, w, model, self):
+            rows = rows.astype(dtype)
+            w = None if w is None else w.astype(dtype)
+            in_one = InOne(rows, w, moments_of(rows), layout)
+            return _Data(in_one, dtype, rows, None)
         if layout.mesh is not None:
-            joint, asked = replicated((joint, asked), layout)
-            w = None if w is None else spread(w, layout)
-        if n_starts > 1:
-            key = jax.random.key(0) if key is None else key
-            every = _starts(joint, sample_of(rows, layout), key, n_starts)
-            fitted, states = _solve_all(every, rows, w, asked, plan)
-            if is_traced(fitted, states):
-                return self._best(model, fitted, states, jnp.asarray(jnp.nan, dtype))
-            jax.block_until_ready(fitted)
-            elapsed = time.perf_counter() - start
-            report = Report(self.verbose)
-            report.header(type(model).__name__, self)
-            result = self._best(model, fitted, states, elapsed, rows)
-            report.starts(result)
-            report.closing(result)
-            return result
-        if is_traced(joint, rows, w, asked):
-            fitted, state = loop.solve(joint, rows, w, asked, plan)
-            return self._result(model, fitted, state, jnp.asarray(jnp.nan, dtype))
+            spread = rows_on_devices(rows, w, dtype, layout)
+            return _Data(spread, dtype, sample_of(rows, layout), rows)
+        host = np.asarray(rows)
+        weighed = None if w is None else np.asarray(w)
+        size = block_length(len(host), self.chunk_size)
+        blocks = blocks_in_memory(host, weighed, moments_of(host), dtype, size)
+        counted = host if weighed is None else host[weighed > 0]
+        return _Data(blocks, dtype, host, counted)
 
-        problem, state = loop.init_jit(joint, rows, w, asked, plan)
-
-        def advance(state, block):
-            return loop.advance_jit(state, rows, problem, jnp.asarray(block), plan)
-
-        return self._run(model, problem, state, advance, rows, start)
-
-    def _asked(self, model: MarginalMixture, dtype) -> loop.Asked:
-        held = _cast(constraints_for(self, model), dtype)
-        tol = jnp.asarray(self.tol, dtype)
-        return loop.Asked(tol, self._gauge(), held, self.eta_update)
-
-    def _fit_in_passes(
-        self, model: MarginalMixture, passes: RowPasses, weights, start: float
-    ) -> EMResult:
+    def _data_in_passes(self, model, passes: RowPasses, weights) -> _Data:
         univariate = model._axes == 1
 
         def check(chunk):
@@ -286,138 +239,128 @@ class BatchEMFitter(eqx.Module):
 
         found = passes.moments(check)
         model.check_fit(found.n, model.d, found.constant)
-        dtype = jnp.result_type(found.dtype, model.joint.mu)
         w = None if weights is None else np.asarray(as_weights(weights, found.n))
-        plan = self._plan(model, Layout(self.chunk_size or CHUNK))
-        joint, centre, scale = _cast((model.joint, found.mean, found.scale), dtype)
-        asked = self._asked(model, dtype)
-        if is_traced(joint, asked):
-            raise ValueError("data that are read in chunks cannot be fitted under jit")
-        problem, state = loop.begin_jit(joint, centre, scale, None, asked, plan)
-        sweep = Sweeps(passes, w, found.n, np.dtype(dtype), self.chunk_size)
+        dtype = np.dtype(jnp.result_type(found.dtype, model.joint.mu))
+        moments = Moments(found.mean.astype(dtype), found.scale.astype(dtype))
+        size = block_length(found.n, self.chunk_size)
+        blocks = blocks_in_passes(passes, found.n, w, moments, dtype, size)
+        return _Data(blocks, dtype, None, passes)
 
-        def advance(state, _):
-            return turn(state, sweep, found.n, problem, plan)
-
-        return self._run(model, problem, state, advance, passes, start)
-
-    def _run(
-        self,
-        model: MarginalMixture,
-        problem: loop.Problem,
-        state: loop.State,
-        advance: Callable[[loop.State, int], loop.State],
-        data: Array | RowPasses,
-        start: float,
-    ) -> EMResult:
-        """One fit from its first state to the end, reported."""
-        report = Report(self.verbose)
-        report.header(type(model).__name__, self)
-        state, interrupted = _drive(state, advance, self.max_iter, report)
-        fitted = jax.block_until_ready(loop.finish_jit(state, problem))
-        elapsed = time.perf_counter() - start
-        result = self._result(model, fitted, state, elapsed, data, interrupted)
-        report.closing(result)
-        return result
+    def _run(self, like: MarginalMixture, joint, data: _Data, told) -> EMResult:
+        """One fit from one start."""
+        kept = self.regularization
+        if kept == "none" and self.acceleration != "none":
+            kept = "a_eq_b"  # of all gauges, in which models are extrapolated
+        plan = plan_for(
+            joint,
+            self.solver(),
+            algorithm=self.algorithm,
+            acceleration=self.acceleration,
+            e_step_backend=self.e_step_backend,
+            symmetric=self.symmetric,
+        )
+        rows, held, rule = data.rows, self.held(like), self.eta_update
+        moments = rows.centre, rows.scale
+        gauge = float(REGULARIZATIONS.index(kept))
+        tol = self.tol
+        problem, vector = posed(joint, moments, tol, gauge, held, rule, plan)
+        memory = None
+        if rule is not None:
+            memory = Memory(joint.expectations(), rule.initial_state())
+        asked = vector, memory, rows, problem, plan, self.max_iter
+        if data.source is None:
+            state, status, history = traced(*asked)
+        else:
+            state, status, history = driven(*asked, told)
+        fitted = of_vector(state.model, plan.frame, type(joint), rows.centre)
+        if held.mu is not None:
+            # To the last bit, which moving to the data's mean and back may change.
+            mu = held.mu.astype(fitted.mu.dtype)
+            fitted = eqx.tree_at(lambda j: j.mu, fitted, mu)
+        return self._result(like, fitted, status, history, data, bounded(held, like.d))
 
     def _result(
-        self,
-        like: MarginalMixture,
-        fitted,
-        state: loop.State,
-        elapsed,
-        data: Array | RowPasses | None = None,
-        interrupted: bool = False,
+        self, like, fitted: JointNormalMixture, status, history, data: _Data, is_bounded
     ) -> EMResult:
+        at, ties = ended(status), None
+        if data.source is not None:
+            at = at._replace(outcome=Outcome(int(at.outcome)), n_iter=int(at.n_iter))
+            at = at._replace(log_likelihood=float(at.log_likelihood))
+            ties = largest_group(data.source)
+            if at.outcome in (Outcome.CONVERGED, Outcome.USED_UP) and drawn_onto_rows(
+                data.source, fitted.mu, data.rows.scale, float(at.share)
+            ):
+                # An unbounded likelihood has no maximum to converge to.
+                at = at._replace(outcome=Outcome.UNBOUNDED)
         kept = self.verbose >= 1 or self.track_ll
-        if self.fix is not None and self.fix.get("mu") is not None:
-            # To the last bit, which moving to the data's mean and back may change.
-            mu = jnp.broadcast_to(as_float(self.fix["mu"]), fitted.mu.shape)
-            fitted = eqx.tree_at(lambda j: j.mu, fitted, mu.astype(fitted.mu.dtype))
-        ties, unbounded = None, state.unbounded
-        if data is not None and np.ndim(state.share) == 0:
-            here = equal_to_nearest(data, fitted.mu) if state.share > 0 else 0
-            unbounded = bool(unbounded | (here * state.share >= 0.5))
-            ties = largest_group(data)
-        # An unbounded likelihood has no maximum to converge to.
-        converged = state.converged & jnp.logical_not(unbounded)
-        scalars = (state.n_iter, converged, state.log_likelihood, state.diverged)
-        scalars = (*scalars, unbounded)
-        histories = (state.log_likelihoods, state.param_changes, state.criteria)
-        if data is not None and np.ndim(state.share) == 0:
-            n = max(int(state.n_iter), 0)
-            histories = tuple(history[:n] for history in histories)
-            scalars = n, *(np.asarray(leaf).item() for leaf in scalars[1:])
+        if isinstance(history, np.ndarray):
+            columns = [jax.device_put(column.copy()) for column in history.T]
+        else:
+            columns = [history[:, k] for k in range(3)]
+        ll, changes, criteria = columns if kept else (None,) * 3
         return EMResult(
             model=type(like)(fitted),
-            log_likelihoods=histories[0] if kept else None,
-            param_changes=histories[1] if kept else None,
-            n_iter=scalars[0],
-            converged=scalars[1],
-            elapsed_time=elapsed,
-            log_likelihood=scalars[2],
-            diverged=scalars[3],
-            unbounded=scalars[4],
-            criteria=histories[2] if kept else None,
+            log_likelihoods=ll,
+            param_changes=changes,
+            n_iter=at.n_iter,
+            converged=at.outcome == Outcome.CONVERGED,
+            elapsed_time=np.full((), np.nan),
+            log_likelihood=at.log_likelihood,
+            outcome=at.outcome,
+            criteria=criteria,
             ties=ties,
-            bounded=self._bounded(like),
-            interrupted=interrupted,
+            bounded=is_bounded,
         )
 
-    def _best(
-        self, like, fitted, states: loop.State, elapsed, rows: Array | None = None
-    ) -> EMResult:
-        """The best of several fits, with all of them beside it."""
-        every = self._result(like, fitted, states, elapsed)
+
+class _Data(NamedTuple):
+    """Rows for E-steps, and other views of them."""
+
+    rows: Rows
+    dtype: np.dtype
+    sample: np.ndarray | Array | None  # rows for random starts
+    source: Source | None  # for what is told of equal rows; None under jit
+
+
+def _stacked(trees: list) -> Any:
+    return jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+
+def _best_of_batch(every: EMResult) -> EMResult:
+    """The best of fits that are traced, with all of them beside it."""
+    score = jnp.where(every.unbounded, -jnp.inf, every.log_likelihood)
+    best = jnp.argmax(jnp.where(jnp.isnan(score), -jnp.inf, score))
+    chosen = jax.tree.map(lambda leaf: leaf[best], every)
+    return eqx.tree_at(lambda r: r.starts, chosen, every, is_leaf=_is_none)
+
+
+def _best(fits: list[EMResult], max_iter: int) -> EMResult:
+    """The best of several fits, with all of them beside it."""
+
+    def score(fit: EMResult) -> float:
         # At a pole there is no maximum, however high the likelihood.
-        score = jnp.where(every.unbounded, -jnp.inf, every.log_likelihood)
-        best = jnp.argmax(jnp.where(jnp.isnan(score), -jnp.inf, score))
-        fitted, states = jax.tree.map(lambda leaf: leaf[best], (fitted, states))
-        result = self._result(like, fitted, states, elapsed, rows)
-        return eqx.tree_at(lambda r: r.starts, result, every, is_leaf=_is_none)
+        worst = fit.unbounded or np.isnan(fit.log_likelihood)
+        return -np.inf if worst else fit.log_likelihood
+
+    def padded(history):
+        if history is None:
+            return None
+        return np.pad(history, (0, max_iter - len(history)), constant_values=np.nan)
+
+    best = max(fits, key=score)
+    whole = [_with_histories(fit, padded) for fit in fits]
+    every = jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *whole)
+    return eqx.tree_at(lambda r: r.starts, best, every, is_leaf=_is_none)
+
+
+def _with_histories(fit: EMResult, change) -> EMResult:
+    return dataclasses.replace(
+        fit,
+        log_likelihoods=change(fit.log_likelihoods),
+        param_changes=change(fit.param_changes),
+        criteria=change(fit.criteria),
+    )
 
 
 def _is_none(x) -> bool:
     return x is None
-
-
-def _cast(tree, dtype):
-    return jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), tree)
-
-
-@eqx.filter_jit
-def _starts(joint, rows: Array, key: PRNGKeyArray, n_starts: int):
-    keys = jax.random.split(key, n_starts - 1)
-    others = jax.vmap(lambda k: random_joint(joint, rows, k))(keys)
-    return jax.tree.map(lambda x, y: jnp.concatenate([x[None], y]), joint, others)
-
-
-@eqx.filter_jit
-def _solve_all(every, rows, weights, asked, plan):
-    def one(joint):
-        return loop.solve(joint, rows, weights, asked, plan)
-
-    return jax.vmap(one)(every)
-
-
-def _drive(
-    state: loop.State,
-    advance: Callable[[loop.State, int], loop.State],
-    most: int,
-    report: Report,
-) -> tuple[loop.State, bool]:
-    """Run to the end in blocks; the last whole state, and whether Ctrl-C ended it."""
-    block = 1
-    # Processes that share the work must all do the same, whatever their clocks say.
-    alone = jax.process_count() == 1
-    try:
-        while bool(state.pending):
-            began = time.perf_counter()
-            state = jax.block_until_ready(advance(state, block))
-            took = time.perf_counter() - began
-            report.row(state)
-            if alone and not report.every_iteration and took < _SECONDS_A_BLOCK:
-                block = min(8 * block, most)
-    except KeyboardInterrupt:
-        return state, True
-    return state, False

@@ -10,17 +10,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_float, as_weights, check_option, is_traced
-from normix.exponential_family import BACKENDS, METHODS, SolverOptions
-from normix.fitting.em import steps
-from normix.fitting.em.regularization import REGULARIZATIONS
+from normix._arrays import as_float, as_weights, is_traced
+from normix.fitting.em import stream
+from normix.fitting.em.options import Options
+from normix.fitting.em.outcome import Outcome
+from normix.fitting.em.problem import Plan, Problem, plan_for
 from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule, RobbinsMonroUpdate
-from normix.fitting.em.steps import IncrementalState
+from normix.fitting.em.stream import IncrementalState
+from normix.mixtures.coordinates import REGULARIZATIONS
 from normix.mixtures.initial import constant_columns
-from normix.mixtures.marginal import MarginalMixture, solver_options
+from normix.mixtures.marginal import MarginalMixture
 
 # About how many times a printed or tracked fit looks at all of the data.
 _CHECKPOINTS = 10
@@ -38,7 +40,7 @@ class StreamError(ValueError):
         self.state = state
 
 
-class IncrementalEMFitter(eqx.Module):
+class IncrementalEMFitter(Options):
     """Fits a mixture by EM on batches of rows, drawn from an array or out of a stream.
 
     A step takes the E-step on a batch, updates the running expectations by a rule and
@@ -55,8 +57,9 @@ class IncrementalEMFitter(eqx.Module):
       :class:`~normix.PolynomialUpdate`).
     - ``verbose``: 1 prints, and keeps, the log-likelihood of all rows at about ten
       checkpoints.
-    - ``regularization``, ``e_step_backend``, ``m_step_backend``, ``m_step_method``: as
-      of :class:`~normix.BatchEMFitter`.
+    - ``regularization``, ``symmetric``, ``fix``, ``alpha_min``, ``e_step_backend``,
+      ``m_step_backend``, ``m_step_method``, ``m_step_kwargs``: as of
+      :class:`~normix.BatchEMFitter`.
 
     **Raises**: ``ValueError`` for an unknown option or a number out of range.
 
@@ -79,82 +82,31 @@ class IncrementalEMFitter(eqx.Module):
     2
     """
 
-    eta_update: EtaUpdateRule
+    eta_update: EtaUpdateRule = eqx.field(
+        default=None,
+        converter=lambda rule: RobbinsMonroUpdate() if rule is None else rule,
+    )
     batch_size: int = eqx.field(static=True, default=256)
     max_steps: int = eqx.field(static=True, default=200)
     inner_iter: int = eqx.field(static=True, default=1)
     average_from: int | None = eqx.field(static=True, default=None)
-    verbose: int = eqx.field(static=True, default=0)
-    regularization: str = eqx.field(static=True, default="none")
-    e_step_backend: str = eqx.field(static=True, default="jax")
-    m_step_backend: str = eqx.field(static=True, default="jax")
-    m_step_method: str = eqx.field(static=True, default="newton")
 
-    def __init__(
-        self,
-        *,
-        eta_update: EtaUpdateRule | None = None,
-        batch_size: int = 256,
-        max_steps: int = 200,
-        inner_iter: int = 1,
-        average_from: int | None = None,
-        verbose: int = 0,
-        regularization: str = "none",
-        e_step_backend: str = "jax",
-        m_step_backend: str = "jax",
-        m_step_method: str = "newton",
-    ):
-        check_option("regularization", regularization, REGULARIZATIONS)
-        check_option("e_step_backend", e_step_backend, BACKENDS)
-        check_option("m_step_backend", m_step_backend, BACKENDS)
-        check_option("m_step_method", m_step_method, METHODS)
-        if verbose not in (0, 1, 2):
-            raise ValueError(f"verbose must be 0, 1 or 2, got {verbose!r}")
+    def __check_init__(self):
         counts = {
-            "batch_size": batch_size,
-            "max_steps": max_steps,
-            "inner_iter": inner_iter,
-            "average_from": 1 if average_from is None else average_from,
+            "batch_size": self.batch_size,
+            "max_steps": self.max_steps,
+            "inner_iter": self.inner_iter,
+            "average_from": 1 if self.average_from is None else self.average_from,
         }
         for name, count in counts.items():
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, got {count}")
-        self.eta_update = RobbinsMonroUpdate() if eta_update is None else eta_update
-        self.batch_size = batch_size
-        self.max_steps = max_steps
-        self.inner_iter = inner_iter
-        self.average_from = average_from
-        self.verbose = verbose
-        self.regularization = regularization
-        self.e_step_backend = e_step_backend
-        self.m_step_backend = m_step_backend
-        self.m_step_method = m_step_method
 
     def init(self, model: MarginalMixture) -> IncrementalState:
         """The state before the first batch, with the model's own expectations."""
         model = jax.tree.map(as_float, model)
-        eta = model.joint.expectations()
-        average = None
-        if self.average_from is not None:
-            average = jax.tree.map(jnp.zeros_like, eta)
-        dtype = model.joint.mu.dtype
-
-        def fixed(leaf):
-            # Not weakly typed: a state and its successor are of one type.
-            leaf = jnp.asarray(leaf)
-            floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-            return jnp.asarray(leaf, dtype if floating else leaf.dtype)
-
-        return IncrementalState(
-            model=model,
-            joint=model.joint,
-            eta=eta,
-            average=average,
-            rule_state=jax.tree.map(fixed, self.eta_update.initial_state()),
-            step=jnp.zeros((), jnp.result_type(int)),
-            diverged=jnp.array(False),
-            log_det=model.log_det_sigma(),
-        )
+        rule = self.eta_update.initial_state()
+        return stream.first_state(model, rule, self.average_from is not None)
 
     def update(
         self,
@@ -169,7 +121,7 @@ class IncrementalEMFitter(eqx.Module):
         **Raises**: ``ValueError`` for a batch that is empty, of another width or not
         finite, naming its place in the stream, and weights that do not fit.
         """
-        return _updated(self, state, X_batch, weights, 0)
+        return _updated(self, state, X_batch, weights)
 
     def fit_stream(
         self,
@@ -193,13 +145,9 @@ class IncrementalEMFitter(eqx.Module):
             batches = tqdm(batches, unit="batch")
         resumed = isinstance(start, IncrementalState)
         state = start if resumed else self.init(start)
-        longest = 0
         for batch in batches:
-            longest = max(longest, *np.shape(batch)[:1])
-            # One program for all: with weights, as the ragged last batch needs them.
-            weights = np.ones(np.shape(batch)[:1])
             try:
-                state = _updated(self, state, batch, weights, longest)
+                state = _updated(self, state, batch, None)
             except ValueError as error:
                 raise StreamError(str(error), state) from None
         return state
@@ -226,17 +174,19 @@ class IncrementalEMFitter(eqx.Module):
         dtype = jnp.result_type(rows, model.joint.mu)
         rows = rows.astype(dtype)
         model = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model)
-        plan, gauge = _plan(self, model), _gauge(self)
         size = min(self.batch_size, rows.shape[0])
-        order = steps.batch_order(key, rows.shape[0], self.max_steps, size)
+        order = stream.batch_order(key, rows.shape[0], self.max_steps, size)
         state = self.init(model)
-        traced = is_traced(rows, state, order)
+        problem, plan = _problem(self, model)
+        traced = is_traced(rows, state, order, problem)
         printed = self.verbose >= 1 and not traced
+        if not traced:
+            rows, order = np.asarray(rows), np.asarray(order)
 
         def score():
-            joint = state.model.joint
-            return steps.mean_log_likelihood(joint, rows, self.e_step_backend)
+            return state.model.marginal_log_likelihood(rows_seen)
 
+        rows_seen = rows if model._axes == 2 else rows[:, 0]
         stops = [self.max_steps]
         scores = []
         if self.verbose >= 1:
@@ -251,21 +201,22 @@ class IncrementalEMFitter(eqx.Module):
             print(f"{'step':>9}  {'mean log-lik':>15}")
             print(f"{0:>9}  {float(scores[0]):>15.8f}")
         for first, last in zip([0, *stops[:-1]], stops, strict=True):
-            span = jnp.asarray(first), jnp.asarray(last)
-            rule = self.eta_update
-            state = steps.run(state, rows, order, span, rule, gauge, plan)
+            span = rows, order[first:last]
+            state = stream.run(state, *span, problem, plan, _inner(self))
             if self.verbose >= 1:
                 scores.append(score())
             if printed:
                 print(f"{last:>9}  {float(scores[-1]):>15.8f}")
         final = scores[-1] if scores else score()
+        refused, done = Outcome.STEPS_REFUSED, Outcome.STEPS_DONE
         elapsed: Any = jnp.asarray(jnp.nan, dtype)
         n_iter: Any = state.step
-        diverged: Any = state.diverged
+        outcome: Any = jnp.where(state.diverged, refused, done)
         if not traced:
             jax.block_until_ready(final)
             elapsed = time.perf_counter() - began
-            n_iter, diverged, final = int(n_iter), bool(diverged), float(final)
+            n_iter, final = int(n_iter), float(final)
+            outcome = Outcome(int(outcome))
         return EMResult(
             model=state.model,
             log_likelihoods=jnp.stack(scores) if scores else None,
@@ -274,9 +225,7 @@ class IncrementalEMFitter(eqx.Module):
             converged=None,
             elapsed_time=elapsed,
             log_likelihood=final,
-            diverged=diverged,
-            unbounded=jnp.zeros_like(diverged) if traced else False,
-            criteria=None,
+            outcome=outcome,
         )
 
 
@@ -284,26 +233,32 @@ class IncrementalEMFitter(eqx.Module):
 # a step takes no longer than some hundreds.
 
 
-def _plan(fitter: IncrementalEMFitter, model: MarginalMixture) -> steps.Plan:
-    closed = model.joint.subordinator.closed_form
-    solver = SolverOptions()
-    if not closed:
-        solver = solver_options(
-            backend=fitter.m_step_backend, method=fitter.m_step_method
-        )
-    return steps.Plan(
-        fitter.inner_iter, fitter.average_from, fitter.e_step_backend, solver
+def _problem(
+    fitter: IncrementalEMFitter, model: MarginalMixture
+) -> tuple[Problem, Plan]:
+    joint = model.joint
+    plan = plan_for(
+        joint,
+        fitter.solver(),
+        e_step_backend=fitter.e_step_backend,
+        symmetric=fitter.symmetric,
     )
+    dtype = np.dtype(joint.mu.dtype)
+    zero, one = np.zeros(model.d, dtype), np.ones(model.d, dtype)
+    gauge = np.array([REGULARIZATIONS.index(fitter.regularization), 0.0], dtype)
+    held, rule = fitter.held(model), fitter.eta_update
+    problem: Any = Problem(zero, one, gauge, np.zeros(2, dtype), held, rule)
+    return problem, plan
 
 
-def _gauge(fitter: IncrementalEMFitter) -> Array:
-    return jnp.asarray(REGULARIZATIONS.index(fitter.regularization))
+def _inner(fitter: IncrementalEMFitter) -> stream.Inner:
+    return stream.Inner(fitter.inner_iter, fitter.average_from)
 
 
 def _updated(
-    fitter: IncrementalEMFitter, state, X_batch, weights, size: int
+    fitter: IncrementalEMFitter, state: IncrementalState, X_batch, weights
 ) -> IncrementalState:
-    """One more batch, filled up to ``size`` rows where it has fewer."""
+    """One more batch."""
     model = state.model
     try:
         rows = model._rows(X_batch, model.d)
@@ -311,21 +266,5 @@ def _updated(
     except ValueError as error:
         place = "" if is_traced(state.step) else f"batch {int(state.step) + 1}: "
         raise ValueError(f"{place}{error}") from None
-    dtype = model.joint.mu.dtype
-    rows = rows.astype(dtype)
-    w = None if w is None else w.astype(dtype)
-    if rows.shape[0] < size:
-        rows, w = _padded(rows, w, size)
-    plan = _plan(fitter, model)
-    return steps.update(state, rows, w, fitter.eta_update, _gauge(fitter), plan)
-
-
-def _padded(rows: Array, weights: Array | None, size: int) -> tuple[Array, Array]:
-    """The rows brought to ``size``, and weights that do not count what was added.
-
-    A stream's ragged last batch then needs no program of its own.
-    """
-    counts = jnp.ones(rows.shape[0], rows.dtype) if weights is None else weights
-    missing = size - rows.shape[0]
-    fill = jnp.repeat(rows[:1], missing, axis=0)
-    return jnp.concatenate([rows, fill]), jnp.pad(counts, (0, missing))
+    problem, plan = _problem(fitter, model)
+    return stream.update(state, rows, w, problem, plan, _inner(fitter))

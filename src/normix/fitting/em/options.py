@@ -1,19 +1,21 @@
-"""Options of a fit that depend on the model: what may be held fixed."""
+"""Options that the fitters share, checked; and what of them depends on the model."""
 
-from __future__ import annotations
+from dataclasses import KW_ONLY
+from typing import Any
 
-from typing import TYPE_CHECKING
-
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from equinox import AbstractVar
+from jaxtyping import Array, ArrayLike
 
-from normix._arrays import as_float, is_traced
-from normix.mixtures.constraints import Constraints
+from normix._arrays import as_float, check_option, is_traced
+from normix.exponential_family import BACKENDS, METHODS, SolverOptions
+from normix.fitting.em.problem import Held
+from normix.fitting.em.rules import EtaUpdateRule
+from normix.mixtures.coordinates import REGULARIZATIONS
 from normix.mixtures.marginal import MarginalMixture
-
-if TYPE_CHECKING:
-    from normix.fitting.em.batch import BatchEMFitter
+from normix.mixtures.maximum import solver_options
 
 ALGORITHMS = ("em", "mcecm")
 # The least shapes by name, above d/2: for a density without a pole, and for finite
@@ -21,53 +23,110 @@ ALGORITHMS = ("em", "mcecm")
 ALPHA_MIN = {"density": 0.1, "inverse_moment": 1.1}
 
 
-def constraints_for(fitter: BatchEMFitter, model: MarginalMixture) -> Constraints:
-    """The fitter's constraints on such a model, checked.
+class Options(eqx.Module):
+    """What the fitters have in common.
 
-    **Raises**: ``ValueError`` for a parameter that cannot be held, or a value that
-    does not fit.
+    - ``verbose``: how much is printed.
+    - ``regularization``: "none", or the gauge kept after every M-step:
+      "det_sigma_one" (det Σ = 1), "det_sigma_x" (det Σ as in the initial model),
+      "a_eq_b".
+    - ``symmetric``: hold γ = 0.
+    - ``fix``: parameters to hold, by name: "mu" (shape ``(d,)``), and "p", the order
+      of a generalized hyperbolic model; 1 gives hyperbolic laws.
+    - ``alpha_min``: the least shape of a variance gamma model, or order of a
+      generalized hyperbolic one: a number, "density" (d/2 + 0.1, a bounded density)
+      or "inverse_moment" (d/2 + 1.1, finite E[1/Y | x] everywhere).
+    - ``e_step_backend``: "jax", or "cpu" for :func:`scipy.special.kve`.
+    - ``m_step_backend``, ``m_step_method``: "jax" or "cpu" (SciPy); "newton", "lbfgs"
+      or "bfgs", for subordinators without a closed-form M-step.
+    - ``m_step_kwargs``: ``maxiter`` and ``tol`` of the subordinator's solver.
     """
-    fix = dict(fitter.fix or {})
-    subordinator = model.joint.subordinator
-    holdable = ("mu", "p") if subordinator.has_order else ("mu",)
-    unknown = sorted(set(fix) - set(holdable))
-    if unknown:
-        raise ValueError(
-            f"fix names {', '.join(unknown)}; a {type(model).__name__} can hold "
-            f"{', '.join(holdable)}"
+
+    _: KW_ONLY
+    verbose: int = eqx.field(static=True, default=0)
+    regularization: str = eqx.field(static=True, default="none")
+    symmetric: bool = eqx.field(static=True, default=False)
+    fix: dict[str, Any] | None = None
+    alpha_min: ArrayLike | str | None = None
+    e_step_backend: str = eqx.field(static=True, default="jax")
+    m_step_backend: str = eqx.field(static=True, default="jax")
+    m_step_method: str = eqx.field(static=True, default="newton")
+    m_step_kwargs: dict[str, Any] | None = eqx.field(static=True, default=None)
+    eta_update: AbstractVar[EtaUpdateRule | None]
+
+    def __check_init__(self):
+        check_option("regularization", self.regularization, REGULARIZATIONS)
+        check_option("e_step_backend", self.e_step_backend, BACKENDS)
+        check_option("m_step_backend", self.m_step_backend, BACKENDS)
+        check_option("m_step_method", self.m_step_method, METHODS)
+        if isinstance(self.alpha_min, str):
+            check_option("alpha_min", self.alpha_min, tuple(ALPHA_MIN))
+        if self.verbose not in (0, 1, 2):
+            raise ValueError(f"verbose must be 0, 1 or 2, got {self.verbose!r}")
+        self.solver()  # checks them
+
+    def solver(self) -> SolverOptions:
+        """How the subordinator's M-step is solved."""
+        return solver_options(
+            **{"backend": self.m_step_backend, "method": self.m_step_method}
+            | (self.m_step_kwargs or {})
         )
-    mu = fix.get("mu")
-    if mu is not None:
-        mu = jnp.atleast_1d(as_float(mu))
-        if mu.shape != (model.d,):
-            raise ValueError(f'fix["mu"] must have shape ({model.d},), got {mu.shape}')
-        _check_finite('fix["mu"]', mu)
-    p = fix.get("p")
-    if p is not None:
-        p = as_float(p)
-        if p.ndim:
-            raise ValueError(f'fix["p"] must be a scalar, got shape {p.shape}')
-        _check_finite('fix["p"]', p)
-    return Constraints(fitter.symmetric, mu, p, _alpha_min(fitter, model, p))
+
+    def held(self, model: MarginalMixture) -> Held:
+        """What is held fixed or bounded in fits of such a model, checked.
+
+        **Raises**: ``ValueError`` for a parameter that cannot be held, or a value that
+        does not fit.
+        """
+        fix = dict(self.fix or {})
+        subordinator = model.joint.subordinator
+        holdable = ("mu", "p") if subordinator.has_order else ("mu",)
+        unknown = sorted(set(fix) - set(holdable))
+        if unknown:
+            raise ValueError(
+                f"fix names {', '.join(unknown)}; a {type(model).__name__} can hold "
+                f"{', '.join(holdable)}"
+            )
+        mu, p = fix.get("mu"), fix.get("p")
+        if mu is not None:
+            mu = jnp.atleast_1d(as_float(mu))
+            if mu.shape != (model.d,):
+                raise ValueError(
+                    f'fix["mu"] must have shape ({model.d},), got {mu.shape}'
+                )
+            _check_finite('fix["mu"]', mu)
+        if p is not None:
+            p = as_float(p)
+            if p.ndim:
+                raise ValueError(f'fix["p"] must be a scalar, got shape {p.shape}')
+            _check_finite('fix["p"]', p)
+        return Held(mu, p, self._alpha_min(model, p))
+
+    def _alpha_min(self, model: MarginalMixture, p: Array | None) -> Array | None:
+        least = self.alpha_min
+        if least is None:
+            return None
+        if not model.joint.subordinator.bounded_below:
+            raise ValueError(
+                f"alpha_min bounds the shape of variance gamma and generalized "
+                f"hyperbolic models; a {type(model).__name__} has no pole"
+            )
+        if p is not None:
+            raise ValueError('alpha_min and fix["p"] exclude each other')
+        if isinstance(least, str):
+            least = 0.5 * model.d + ALPHA_MIN[least]
+        least = as_float(least)
+        if least.ndim or (not is_traced(least) and not float(least) > 0):
+            raise ValueError(f"alpha_min must be a positive number, got {least}")
+        return least
 
 
-def _alpha_min(fitter, model, p) -> Array | None:
-    least = fitter.alpha_min
-    if least is None:
-        return None
-    if not model.joint.subordinator.bounded_below:
-        raise ValueError(
-            f"alpha_min bounds the shape of variance gamma and generalized hyperbolic "
-            f"models; a {type(model).__name__} has no pole"
-        )
-    if p is not None:
-        raise ValueError('alpha_min and fix["p"] exclude each other')
-    if isinstance(least, str):
-        least = 0.5 * model.d + ALPHA_MIN[least]
-    least = as_float(least)
-    if least.ndim or (not is_traced(least) and not float(least) > 0):
-        raise ValueError(f"alpha_min must be a positive number, got {least}")
-    return least
+def bounded(held: Held, d: int) -> bool:
+    """Whether what is held excludes a pole of the density."""
+    least = held.alpha_min if held.p is None else held.p
+    if least is None or is_traced(least):
+        return False
+    return float(least) > 0.5 * d
 
 
 def _check_finite(name: str, value: Array) -> None:

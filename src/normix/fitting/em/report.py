@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from normix.fitting.em.drive import Iteration
+from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.result import EMResult
 
 if TYPE_CHECKING:
     from normix.fitting.em.batch import BatchEMFitter
-    from normix.fitting.em.loop import State
 
 _RULE = "=" * 60
+_CLOSING = {
+    Outcome.CONVERGED: "Converged after",
+    Outcome.USED_UP: "Not converged after",
+    Outcome.UNBOUNDED: "Likelihood unbounded, ended after",
+    Outcome.DIVERGED: "Diverged after",
+    Outcome.INTERRUPTED: "Interrupted after",
+}
 
 
 class Report:
@@ -23,11 +31,6 @@ class Report:
 
     def __init__(self, verbose: int):
         self.verbose = verbose if jax.process_index() == 0 else 0
-
-    @property
-    def every_iteration(self) -> bool:
-        """Whether each iteration is to be reported."""
-        return self.verbose >= 2
 
     def header(self, family: str, fitter: BatchEMFitter) -> None:
         if self.verbose < 1:
@@ -44,15 +47,13 @@ class Report:
         print(_RULE, f"EM Fitting: {family}", _RULE, sep="\n")
         for name, value in lines.items():
             print(f"{name:<10} : {value}")
-        if self.every_iteration:
+        if self.verbose >= 2:
             print(f"{'iteration':>9}  {'mean log-lik':>15}  {'change':>10}")
 
-    def row(self, state: State) -> None:
-        k = int(state.n_iter)
-        if not self.every_iteration or k < 1 or bool(state.diverged):
-            return
-        change = float(state.criteria[k - 1])
-        print(f"{k:>9}  {float(state.log_likelihood):>15.8f}  {change:>10.3e}")
+    def row(self, at: Iteration) -> None:
+        """One row for each iteration."""
+        if self.verbose >= 2:
+            print(f"{at.n_iter:>9}  {at.log_likelihood:>15.8f}  {at.criterion:>10.3e}")
 
     def starts(self, result: EMResult) -> None:
         """One row for each start of a fit with several."""
@@ -67,15 +68,7 @@ class Report:
     def closing(self, result: EMResult) -> None:
         if self.verbose < 1:
             return
-        if result.unbounded:
-            outcome = "Likelihood unbounded, ended after"
-        elif result.interrupted:
-            outcome = "Interrupted after"
-        elif result.diverged:
-            outcome = "Diverged after"
-        else:
-            outcome = "Converged after" if result.converged else "Not converged after"
         print(
-            f"{outcome} {result.n_iter} iterations ({result.elapsed_time:.2f}s), "
-            f"final LL={result.log_likelihood:.6f}"
+            f"{_CLOSING[result.outcome]} {result.n_iter} iterations "
+            f"({result.elapsed_time:.2f}s), final LL={result.log_likelihood:.6f}"
         )

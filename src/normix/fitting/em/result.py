@@ -6,7 +6,11 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+
+from normix.fitting.em.outcome import Outcome
+from normix.fitting.em.poles import caveat
 
 
 class EMResult(eqx.Module):
@@ -21,10 +25,9 @@ class EMResult(eqx.Module):
       which make as many steps as they are asked for.
     - ``elapsed_time``: seconds, compilation included (NaN inside ``jit``).
     - ``log_likelihood``: the mean log-likelihood of ``model``.
-    - ``diverged``: whether a step was refused because it was not finite or lowered
-      the log-likelihood.
-    - ``unbounded``: whether the likelihood grows without bound around ``model``, whose
-      location has been drawn onto one or several equal observations.
+    - ``outcome``: an :class:`Outcome`, why the fit ended; ``converged``,
+      :attr:`diverged`, :attr:`unbounded`, :attr:`interrupted` and :attr:`message` are
+      read from it.
     - ``ties``: the size of the largest group of equal observations; None where they are
       not all at hand: inside ``jit``, in chunks, on several devices. Where it is more
       than 1, the likelihood of a variance gamma or generalized hyperbolic model that
@@ -36,7 +39,6 @@ class EMResult(eqx.Module):
     - ``starts``: of a fit with several starts the results of all, each field with an
       axis of starts in front; else None.
     - ``bounded``: whether ``alpha_min`` kept the likelihood bounded, or a fixed order.
-    - ``interrupted``: whether Ctrl-C ended the fit.
 
     Inside ``jit`` or ``vmap`` every field is an array, and the histories have
     ``max_iter`` entries, NaN after the last iteration.
@@ -49,13 +51,31 @@ class EMResult(eqx.Module):
     converged: Any
     elapsed_time: Any
     log_likelihood: Any
-    diverged: Any
-    unbounded: Any
-    criteria: Float[Array, " n_iter"] | None
+    outcome: Any
+    criteria: Float[Array, " n_iter"] | None = None
     ties: int | None = eqx.field(static=True, default=None)
     starts: EMResult | None = None
     bounded: bool = eqx.field(static=True, default=False)
-    interrupted: bool = eqx.field(static=True, default=False)
+
+    @property
+    def diverged(self) -> Any:
+        """Whether a step was refused: it was not finite or lowered the likelihood."""
+        return (self.outcome == Outcome.DIVERGED) | (
+            self.outcome == Outcome.STEPS_REFUSED
+        )
+
+    @property
+    def unbounded(self) -> Any:
+        """Whether the likelihood grows without bound around ``model``.
+
+        Its location has been drawn onto one or several equal observations.
+        """
+        return self.outcome == Outcome.UNBOUNDED
+
+    @property
+    def interrupted(self) -> Any:
+        """Whether Ctrl-C ended the fit."""
+        return self.outcome == Outcome.INTERRUPTED
 
     @property
     def boundary(self) -> str | None:
@@ -75,48 +95,17 @@ class EMResult(eqx.Module):
     @property
     def message(self) -> str:
         """Why the fit ended, in words; for a batch of fits, how many ended how."""
-        if self.converged is None:
-            refused = "; some were refused" if jnp.any(self.diverged) else ""
-            return f"{self.n_iter} steps done{refused}"
-        if jnp.ndim(self.converged):
-            counts = {
-                name: int(getattr(self, name).sum())
-                for name in ("converged", "diverged", "unbounded")
-            }
-            rest = self.converged.size - sum(counts.values())
-            listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-            return f"{listed}, {rest} not converged"
-        if self.interrupted:
-            return "interrupted: the model is that of the last complete iteration"
-        if self.unbounded:
-            one = self.ties in (None, 1)
-            group = "" if one else f", or equal ones (there are up to {self.ties}),"
-            return (
-                f"unbounded: the likelihood has no maximum here; an observation{group} "
-                "drew the location onto a pole of the density. Bound the shape from "
-                "below by "
-                'alpha_min (alpha_min="density"), or choose a family without poles '
-                "(normal inverse Gaussian, skew t)"
-            )
-        if self.diverged:
-            return (
-                "diverged: a step was not finite or lowered the likelihood; the model "
-                "is that of the last accepted iteration"
-            )
-        if self.converged:
+        if jnp.ndim(self.outcome):
+            codes, counts = np.unique(np.asarray(self.outcome), return_counts=True)
+            named = zip(codes.astype(int), counts, strict=True)
+            return ", ".join(f"{count} {Outcome(code).word}" for code, count in named)
+        outcome = Outcome(int(self.outcome))
+        if outcome in (Outcome.STEPS_DONE, Outcome.STEPS_REFUSED):
+            return f"{self.n_iter} {outcome.prose}"
+        if outcome == Outcome.UNBOUNDED and self.ties not in (None, 1):
+            return f"{outcome.prose}; up to {self.ties} observations are equal"
+        if outcome == Outcome.CONVERGED:
             edge = self.boundary
             where = f", on the boundary: a {edge} law" if edge else ""
-            done = f"converged: the parameter change fell to the tolerance{where}"
-            return done + self._caveat()
-        return "not converged: the iterations were used up"
-
-    def _caveat(self) -> str:
-        """What to know of a maximum beside which the likelihood is unbounded."""
-        has_pole = self.model.joint.subordinator.bounded_below
-        if not has_pole or self.bounded or self.ties in (None, 1):
-            return ""
-        return (
-            f"; a local maximum: {self.ties} observations are equal, and with a shape "
-            f"below {0.5 * self.model.d:g} and the location there the likelihood is "
-            "unbounded (alpha_min excludes that)"
-        )
+            return outcome.prose + where + caveat(self.model, self.bounded, self.ties)
+        return outcome.prose

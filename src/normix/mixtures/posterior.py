@@ -1,0 +1,167 @@
+r"""The mixing variable given the data: densities of rows, and the E-step.
+
+Given ``X = x``, ``Y`` is :math:`\mathrm{GIG}(p - d/2, a + \gamma^\top\Sigma^{-1}\gamma,
+b + (x-\mu)^\top\Sigma^{-1}(x-\mu))`. The E-step has three pieces. :func:`row_products`
+goes through the rows and says which of these laws there are; a table is made for them
+(:func:`~normix.special.gig_shared.gig_table`), which takes most of the compiling and
+has one size for all data; :func:`collected` goes through the rows again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from normix.mixtures.dispersion import InnerProducts, slope_along
+from normix.mixtures.law import Frame, Law, Swept
+from normix.mixtures.statistics import PosteriorMeans
+from normix.special._mode import typical_value
+from normix.special.gig import gig_log_partition_smooth, gig_means, gig_means_cpu
+from normix.special.gig_shared import (
+    Query,
+    Table,
+    gig_means_by_table,
+    gig_means_shared,
+    query,
+)
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+def log_density_of_rows(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
+    """The log-density of every row under the law of X alone; differentiable."""
+    products = law.dispersion.inner_products(X - law.mu, law.gamma)
+    p, a, b = law.gig
+    posterior = p - 0.5 * X.shape[1], a + products.skew, b + products.quadratic
+    both = jnp.broadcast_arrays(*posterior)
+    both = [jnp.append(x, y) for x, y in zip(both, (p, a, b), strict=True)]
+    psi = gig_log_partition_smooth(*both)  # posteriors and prior: one kernel
+    return _log_density(law, psi[:-1] - psi[-1], products, 1.0)
+
+
+def _log_density(law: Law, psi: Array, products: InnerProducts, offset: float):
+    """From ``psi + sqrt(offset + ab)``, posterior less prior."""
+    _, a, b = law.gig
+    quadratic, cross, skew, across = products
+    # What is left, cross less the difference of these roots.
+    prior = jnp.sqrt(offset + a * b)
+    roots = prior + jnp.sqrt(offset + (a + skew) * (b + quadratic))
+    product = a * quadratic + b * skew + quadratic * skew
+    exponent = cross - product / jnp.where(roots > 0, roots, 1.0)
+    # Where Σ is small against γ the two are large and close. With the row's part
+    # along γ, t γ, and the one across it, the difference is a quotient of terms
+    # of one sign, but for the offset.
+    t = slope_along(cross, skew)
+    rest = a * t**2 + b
+    steep = cross > 10
+    middle = jnp.where(steep, rest + 2 * t * prior, 1.0)
+    gap = skew * ((a * t**2 - b) ** 2 - 4 * offset * t**2) / middle
+    gap = gap + (a + skew) * across
+    exponent = jnp.where(steep, -gap / jnp.where(steep, roots + cross, 1.0), exponent)
+    constant = -0.5 * law.mu.shape[0] * _LOG_2PI - 0.5 * law.dispersion.log_det()
+    return constant + exponent + psi
+
+
+def posterior_means(
+    law: Law, X: Float[Array, "n d"], backend: str
+) -> tuple[Array, Array, Array]:
+    """``E[log Y]``, ``E[1/Y]`` and ``E[Y]`` of every row; differentiable."""
+    products = law.dispersion.inner_products(X - law.mu, law.gamma)
+    p, a, b = law.gig
+    posterior = p - 0.5 * X.shape[1], a + products.skew, b + products.quadratic
+    return gig_means(*posterior, backend=backend)
+
+
+# -- the pieces of an E-step ---------------------------------------------------------
+
+
+class RowProducts(NamedTuple):
+    """What the first piece hands to the last: see :class:`InnerProducts`."""
+
+    quadratic: Float[Array, " n"]
+    cross: Float[Array, " n"]
+    across: Float[Array, " n"]
+    skew: Float[Array, ""]
+
+
+def row_products(
+    law: Law, X: Float[Array, "n d"], weights: Float[Array, " n"] | None
+) -> tuple[RowProducts, Query, Float[Array, " d_and_1"]]:
+    """Inner products of rows, the laws that a table has to cover, and the nearest row.
+
+    Rows of weight 0 do not count.
+    """
+    products = law.dispersion.inner_products(X - law.mu, law.gamma)
+    # A row that is μ itself may have an infinite weight E[1/Y]. It enters as a
+    # limit: so near that no density with a peak tells the difference, and with a
+    # weight that is finite.
+    least = jnp.finfo(X.dtype).tiny ** 0.75 * typical_value(*law.gig)
+    quadratic = jnp.maximum(products.quadratic, least)
+    counts = True if weights is None else weights > 0
+    distance = jnp.where(counts, quadratic, jnp.inf)
+    first = jnp.argmin(distance)
+    # What does not count must have moments all the same, to be multiplied by 0.
+    quadratic = jnp.where(counts, quadratic, quadratic[first])
+    parts = RowProducts(quadratic, products.cross, products.across, products.skew)
+    p, a, b = _posterior(law, parts)
+    asked = query((p[None], a[None], b[None]), law.gig[:, None])
+    return parts, asked, jnp.append(law.gig[2] + distance[first], X[first])
+
+
+def _posterior(law: Law, parts: RowProducts) -> tuple[Array, Array, Array]:
+    p, a, b = law.gig
+    return p - 0.5 * law.mu.shape[0], a + parts.skew, b + parts.quadratic
+
+
+def means_by_table(law: Law, parts: RowProducts, table: Table) -> tuple[Array, ...]:
+    """Log-partitions and moments of the rows' laws, interpolated."""
+    p, a, b = _posterior(law, parts)
+    found = gig_means_by_table(table, p[None], a[None], b[None])
+    return tuple(x[0] for x in found)
+
+
+def collected(
+    law: Law,
+    X: Float[Array, "n d"],
+    weights: Float[Array, " n"] | None,
+    parts: RowProducts,
+    near: Float[Array, " d_and_1"],
+    found: tuple[Array, ...],
+    frame: Frame,
+) -> Swept:
+    """Sums over rows, ``found`` being their log-partitions and moments."""
+    psi, log_y, inv_y, y = found
+    means = PosteriorMeans(log_y, inv_y, y, weights)
+    products = InnerProducts(parts.quadratic, parts.cross, parts.skew, parts.across)
+    log_density = _log_density(law, psi, products, 0.0)
+    eta = law.dispersion.collect(X - law.mu, jnp.zeros_like(law.mu), law.gamma, means)
+    weight = jnp.asarray(X.shape[0], X.dtype) if weights is None else weights.sum()
+    of_y = means.total(log_density), weight, eta.E_log_Y, eta.E_inv_Y, eta.E_Y
+    return Swept(jnp.stack(of_y), frame.tail(eta), near)
+
+
+def swept_rows(
+    law: Law,
+    X: Float[Array, "n d"],
+    weights: Float[Array, " n"] | None,
+    frame: Frame,
+    backend: str,
+) -> Swept:
+    """The whole E-step as one function of arrays.
+
+    The statistics are those of ``X - μ``: near a row that coincides with μ its
+    weight ``E[1/Y]`` is enormous, and only its distance to μ must be, too.
+    """
+    parts, _, near = row_products(law, X, weights)
+    means = gig_means_cpu if backend == "cpu" else gig_means_shared
+    found = means(_posterior(law, parts), tuple(law.gig))
+    return collected(law, X, weights, parts, near, found, frame)
+
+
+def joined(a: Swept, b: Swept) -> Swept:
+    """The same of both sets of rows together."""
+    near = jnp.where(a.near[0] <= b.near[0], a.near, b.near)
+    return Swept(a.head + b.head, a.tail + b.tail, near)

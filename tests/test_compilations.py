@@ -1,0 +1,148 @@
+"""How many programs are compiled, counted by JAX's own events.
+
+A program that the persistent cache supplies counts, too: it had to be traced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pytest
+from jax import monitoring
+
+import normix
+from normix.mixtures.rows import BLOCK, grid
+
+FAMILIES = (
+    normix.NormalInverseGaussian,
+    normix.VarianceGamma,
+    normix.NormalInverseGamma,
+    normix.GeneralizedHyperbolic,
+)
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """The names of the programs compiled within the context."""
+    names: list[str] = []
+
+    def listen(event: str, duration_secs: float, **about: str | int | float) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(str(about.get("fun_name")))
+
+    monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield names
+    finally:
+        monitoring.unregister_event_duration_listener(listen)
+
+
+def rows(n: int, d: int = 3, seed: int = 0) -> np.ndarray:
+    """Heavy-tailed, skewed rows."""
+    rng = np.random.default_rng(seed)
+    y = rng.wald(1.0, 1.5, n)[:, None]
+    return 0.3 * y + np.sqrt(y) * rng.normal(size=(n, d))
+
+
+def answer(family, X, **options):
+    """A fit from its start to its log-likelihood."""
+    options = {"max_iter": 8, "tol": 1e-6, "acceleration": "anderson"} | options
+    weights = options.pop("weights", None)
+    start = family.default_init(X)
+    result = normix.BatchEMFitter(**options).fit(start, X, weights=weights)
+    return float(result.model.marginal_log_likelihood(X))
+
+
+@pytest.fixture(scope="module")
+def first():
+    """What the first fits of a process compile, family by family."""
+    jax.clear_caches()
+    counts = {}
+    for family in FAMILIES:
+        with compilations() as names:
+            answer(family, rows(300))
+        counts[family] = list(names)
+    return counts
+
+
+def test_the_first_fit_compiles_a_few_programs(first):
+    assert 10 < len(first[FAMILIES[0]]) <= 24
+
+
+@pytest.mark.parametrize("family", FAMILIES[1:])
+def test_families_share_all_but_their_mixing_law(first, family):
+    """No pass over rows, no table, no acceptance of their own."""
+    names = " ".join(first[family])
+    for shared in ("_products", "jit(_table)", "_by_table", "normal_max", "judged"):
+        assert shared in " ".join(first[FAMILIES[0]])
+        assert shared not in names
+    assert len(first[family]) <= 8
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_settings_compile_nothing(first, family):
+    X, other = rows(300), rows(297, seed=1)
+    with compilations() as names:
+        answer(family, other)  # of the same length in the grid
+        answer(family, X, weights=np.arange(300.0) + 1)
+        answer(family, X, max_iter=5, tol=1e-4)
+        answer(family, X, regularization="det_sigma_one")
+        answer(family, X, regularization="det_sigma_x")
+    assert names == []
+
+
+def test_another_length_compiles_the_passes_over_rows_alone(first):
+    with compilations() as names:
+        answer(FAMILIES[0], rows(411))
+    assert sorted(names) == ["jit(_by_table)", "jit(_products)"]
+    with compilations() as names:
+        answer(FAMILIES[0], rows(430))
+        answer(FAMILIES[3], rows(405))
+    assert names == []
+
+
+def test_large_data_are_blocks_of_one_length(first):
+    X = rows(2 * BLOCK + 100)
+    answer(FAMILIES[0], X[: BLOCK + 5])
+    with compilations() as names:
+        answer(FAMILIES[0], X)
+        answer(FAMILIES[0], X[: BLOCK + 4000])
+    assert names == []
+    with compilations() as names:  # in chunks: the start is that of an array
+        start = FAMILIES[0].default_init(X)
+        start.fit([X[:20_000], X[20_000:]], max_iter=3, acceleration="anderson")
+    assert names == []
+
+
+def test_the_scipy_backend_needs_no_table(first):
+    with compilations() as names:
+        answer(FAMILIES[3], rows(300), e_step_backend="cpu", m_step_backend="cpu")
+    assert not any("table" in name for name in names)
+    with compilations() as names:
+        answer(FAMILIES[3], rows(299), e_step_backend="cpu", m_step_backend="cpu")
+    assert names == []
+
+
+def test_starts_and_batches_share_the_pieces(first):
+    X, model = rows(300), FAMILIES[0].default_init(rows(300))
+    with compilations() as names:
+        model.fit(X, n_starts=3, max_iter=4, acceleration="anderson")
+    assert not {"jit(_products)", "jit(judged)", "jit(_by_table)"} & set(names)
+    fitter = normix.IncrementalEMFitter()
+    state = fitter.update(fitter.init(model), X)
+    with compilations() as names:
+        for n in (290, 257, 300):
+            state = fitter.update(state, X[:n])
+        state = fitter.update(state, X, np.ones(300))
+    assert names == []
+
+
+def test_the_grid():
+    sizes = sorted({grid(n) for n in range(1, 20_000)})
+    assert sizes[:6] == [64, 80, 96, 112, 128, 160]
+    assert all(grid(size) == size for size in sizes)
+    ratios = np.diff(sizes) / sizes[:-1]
+    assert ratios.max() <= 0.25
