@@ -1,6 +1,6 @@
 """``python -m benchmarks [OUT.json [SUITE ...]]``: timings, printed and as JSON.
 
-The suites are kernel, gig, em, fits and large; all of them unless some are named.
+The suites are cold, kernel, gig, em, fits and large; all of them unless some are named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def processor() -> str:
 
 def main() -> None:
     """Run the benchmarks in turn."""
-    from benchmarks import em, fits, gig, kernel, large
+    from benchmarks import cold, em, fits, gig, kernel, large
     from benchmarks.timing import show
 
     default = Path(__file__).parent / "results" / "latest.json"
@@ -44,6 +44,7 @@ def main() -> None:
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
     report: dict[str, object] = {"machine": machine}
     suites = {
+        "cold": ("First answers, in new processes", cold.run),
         "kernel": ("Bessel kernel (20,000 elements)", kernel.run),
         "gig": ("GIG law", gig.run),
         "em": ("EM, normal inverse Gaussian", em.run),
