@@ -5,7 +5,9 @@ executed during the build, and one that raises fails it.
 """
 
 import hashlib
+import os
 import typing
+from importlib import import_module
 from importlib.metadata import version as _version
 from pathlib import Path
 
@@ -13,6 +15,12 @@ _ROOT = Path(__file__).parents[1]
 
 # Makes jaxtyping's annotations short, `Float[Array, 'd']`; read when it is imported.
 typing.GENERATING_DOCUMENTATION = "normix"  # pyright: ignore
+
+# The notebooks run in processes of their own, which share what is compiled.
+_folder = import_module("normix").cache_compilations()
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_folder)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 project = "normix"
 author = "The normix developers"
