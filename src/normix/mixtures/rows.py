@@ -110,7 +110,8 @@ def _query(known: Array) -> Query:
 
 def _parts(columns: Array, known: Array) -> tuple[RowProducts, Array]:
     """The inner products and the nearest row."""
-    return RowProducts(*columns, known[0]), known[9:]
+    quadratic, cross, across = columns
+    return RowProducts(quadratic, cross, across, known[0]), known[9:]
 
 
 @compiled(options=LOOPS)

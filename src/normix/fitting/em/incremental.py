@@ -244,10 +244,12 @@ def _problem(
         symmetric=fitter.symmetric,
     )
     dtype = np.dtype(joint.mu.dtype)
-    zero, one = np.zeros(model.d, dtype), np.ones(model.d, dtype)
-    gauge = np.array([REGULARIZATIONS.index(fitter.regularization), 0.0], dtype)
+    zero: Any = np.zeros(model.d, dtype)
+    one: Any = np.ones(model.d, dtype)
+    gauge: Any = np.array([REGULARIZATIONS.index(fitter.regularization), 0.0], dtype)
+    settings: Any = np.zeros(2, dtype)
     held, rule = fitter.held(model), fitter.eta_update
-    problem: Any = Problem(zero, one, gauge, np.zeros(2, dtype), held, rule)
+    problem = Problem(zero, one, gauge, settings, held, rule)
     return problem, plan
 
 

@@ -131,7 +131,7 @@ def _step(
     """One batch."""
     frame, rule = plan.frame, problem.rule
     assert rule is not None
-    at, before = running.vector, _Gone(running.memory, None, None)
+    at, before = running.vector, _Gone(running.memory)
     for left in reversed(range(inner.iterations)):
         swept = rows.swept(at, frame, plan.e_step_backend)
         # All from the same expectations, in the unit of Y that the gauge has led to.
@@ -158,19 +158,15 @@ class _Gone(NamedTuple):
     """What earlier iterations on a batch leave: in their unit of Y."""
 
     memory: Memory
-    scale: Array | None
-    good: Array | None
+    scale: Any = 1.0  # of that unit
+    good: Any = True
 
 
 @small("frame")
 def _gone_on(before: _Gone, at, vector, swept, mixed, unit, frame: Frame) -> _Gone:
     """After an iteration that another follows."""
-    good = _of_use(at, vector, swept, mixed, unit, frame)
-    if before.good is not None and before.scale is not None:
-        return _Gone(
-            in_unit(before.memory, unit), before.scale * unit, before.good & good
-        )
-    return _Gone(in_unit(before.memory, unit), unit, good)
+    good = before.good & _of_use(at, vector, swept, mixed, unit, frame)
+    return _Gone(in_unit(before.memory, unit), before.scale * unit, good)
 
 
 def _of_use(at, vector, swept: Swept, mixed: Swept, unit, frame: Frame) -> Array:
