@@ -146,3 +146,17 @@ def test_the_grid():
     assert all(grid(size) == size for size in sizes)
     ratios = np.diff(sizes) / sizes[:-1]
     assert ratios.max() <= 0.25
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_start_has_the_fit_prepared(family):
+    X = rows(150, d=6)
+    with compilations() as every:
+        start = family.default_init(X)
+    with compilations() as names:
+        family.fit(start, X)
+    assert not set(names) & {"jit(judged)", "jit(begun)", "jit(_table)", "jit(_mixing)"}
+    # What is compiled ahead is what is called.
+    every += names
+    once = ("_products", "_table", "_by_table", "normal_maximised", "judged", "begun")
+    assert all(every.count(f"jit({name})") <= 1 for name in once)

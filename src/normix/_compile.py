@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial, wraps
-from typing import ParamSpec, TypeVar
+import os
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache, partial, update_wrapper
+from threading import local
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import jax
 import numpy as np
@@ -26,40 +29,87 @@ LOOPS = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level":
 ROWS = {"xla_backend_optimization_level": 1}
 
 
-def compiled(
-    *static: str, options: dict[str, bool | int], few: float = math.inf
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator: :func:`jax.jit`, with compiler options for arguments at hand.
+class _Thread(local):
+    rehearsing = False
+
+
+_thread = _Thread()
+_rehearsed: set[Hashable] = set()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="normix-compile")
+
+
+def rehearse(key: Hashable, function: Callable[..., object], *args: object) -> None:
+    """Compile what ``function(*args)`` is going to need, its programs side by side.
+
+    ``function`` is gone through with every :func:`compiled` function only prepared
+    and its result a shape: the programs compile in threads of their own, while this
+    one goes on to the next, and to other work until it needs the first. So
+    ``function`` must not look at what they return. Once for every ``key``.
+    """
+    if key in _rehearsed:
+        return
+    _rehearsed.add(key)
+    _thread.rehearsing = True
+    try:
+        function(*args)
+    finally:
+        _thread.rehearsing = False
+
+
+class Compiled(Generic[P, R]):
+    """A function under :func:`jax.jit`, with compiler options for arguments at hand.
 
     ``static`` names arguments that are fixed while the function compiles. Where an
     argument is traced, the function becomes a part of what is being traced; where one
     has more than ``few`` values, the options are left out.
     """
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        inner = jax.jit(function, static_argnames=static)
-        outer: list[Callable[P, R]] = []
+    def __init__(
+        self,
+        function: Callable[P, R],
+        static: tuple[str, ...],
+        options: dict[str, bool | int],
+        few: float,
+    ):
+        update_wrapper(self, function)
+        self._options, self._few = options, few
+        self._jit = partial(jax.jit, function, static_argnames=static)
+        self._inner = self._jit()
+        self._outer: Any = None
+        self._pending: list[Future] = []
 
-        @wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            if is_traced(args, kwargs) or (few < math.inf and _most(args) > few):
-                return inner(*args, **kwargs)
-            if not outer:  # not at import, which should start no backend
-                chosen = options if jax.default_backend() == "cpu" else None
-                outer.append(
-                    jax.jit(function, static_argnames=static, compiler_options=chosen)
-                )
-            try:
-                return outer[0](*args, **kwargs)
-            except ValueError as error:
-                # Values at hand, within a function that is being traced.
-                if "top-level" not in str(error):
-                    raise
-                return inner(*args, **kwargs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if is_traced(args, kwargs):
+            return self._inner(*args, **kwargs)
+        if self._few < math.inf and _most(args) > self._few:
+            return self._inner(*args, **kwargs)
+        if self._outer is None:  # not at import, which should start no backend
+            chosen = self._options if jax.default_backend() == "cpu" else None
+            self._outer = self._jit(compiler_options=chosen)
+        if _thread.rehearsing:
+            lowered = self._outer.lower(*args, **kwargs)
+            self._pending.append(_pool().submit(lowered.compile))
+            return lowered.out_info
+        while self._pending:
+            self._pending.pop().result()
+        try:
+            return self._outer(*args, **kwargs)
+        except ValueError as error:
+            # Values at hand, within a function that is being traced.
+            if "top-level" not in str(error):
+                raise
+            return self._inner(*args, **kwargs)
 
-        return call
 
-    return decorate
+def compiled(
+    *static: str, options: dict[str, bool | int], few: float = math.inf
+) -> Callable[[Callable[P, R]], Compiled[P, R]]:
+    """A decorator that makes a function :class:`Compiled`."""
+    return lambda function: Compiled(function, static, options, few)
 
 
 def _most(args: tuple[object, ...]) -> int:

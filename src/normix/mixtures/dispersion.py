@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cache
 from typing import NamedTuple, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -254,14 +256,31 @@ class CholeskyDispersion(Dispersion):
         return mu, gamma, cls.from_matrix(sigma + eta.E_Y * jnp.outer(gamma, gamma))
 
     def coordinates(self):
-        diagonal = jnp.diagonal(self.L)
-        below = self.L[jnp.tril_indices(self.L.shape[0], -1)]
-        return jnp.concatenate([jnp.log(diagonal), below])
+        d = self.L.shape[0]
+        places, _ = _triangle(d)
+        entries = jnp.take(self.L.ravel(), places, mode="clip")
+        return jnp.concatenate([jnp.log(entries[:d]), entries[d:]])
 
     def at(self, coordinates):
         d = self.L.shape[0]
-        root = jnp.diag(jnp.exp(coordinates[:d]))
-        return type(self)(root.at[jnp.tril_indices(d, -1)].set(coordinates[d:]))
+        _, sources = _triangle(d)
+        zero = jnp.zeros_like(coordinates[:1])
+        entries = [jnp.exp(coordinates[:d]), coordinates[d:], zero]
+        flat = jnp.take(jnp.concatenate(entries), sources, mode="clip")
+        return type(self)(flat.reshape(d, d))
+
+
+@cache
+def _triangle(d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where in a flat matrix its diagonal and what is below lie; and the inverse.
+
+    The inverse sends what is above the diagonal to one place more, for a 0.
+    """
+    row, column = np.tril_indices(d, -1)
+    places = np.concatenate([np.arange(d) * (d + 1), row * d + column])
+    sources = np.full(d * d, len(places))
+    sources[places] = np.arange(len(places))
+    return places, sources
 
 
 def _lower_root(rows: Float[Array, "m d"]) -> Float[Array, "m m"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from normix._arrays import is_spread, is_traced
-from normix._compile import small
+from normix._compile import rehearse, small
 from normix._loops import eagerly, repeat
 from normix.exponential_family import SolverOptions
 from normix.mixtures.dispersion import CholeskyDispersion
@@ -22,6 +23,7 @@ from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.maximum import mixing_maximised, normal_maximised, nowhere
 from normix.mixtures.rows import (
     BLOCK,
+    Blocks,
     Moments,
     Rows,
     block_length,
@@ -38,6 +40,11 @@ _ORDERS = np.array([-2.0, -0.5, 1.0, 2.0])
 _STEPS = 6  # of EM, which find the skewness
 # The share of the variance that skewness may claim in any direction.
 _SKEW_SHARE = 0.8
+
+# A fit comes next as a rule. What it needs is compiled beside what the start needs:
+# fitters leave word here how, for a family, a law as a vector, rows in outline and a
+# frame.
+BEFORE_FITS: list[Callable[[type[Subordinator], Array, Blocks, Frame], None]] = []
 
 
 def check_constant(constant: list[int]) -> None:
@@ -194,16 +201,15 @@ def _short_fit(
     table = _ladder(law)
     ladder, (orders, rungs) = table.astype(dtype), table.shape[:2]
 
-    def climb(state: _Climb) -> _Climb:
+    def climb(state: _Climb, rows: Rows = rows) -> _Climb:
         vector = _rung(state.status, flat, ladder, frame)
         swept: Swept = rows.swept(vector, frame, "jax")
         return _climbed(state, vector, swept.head, rungs)
 
     status: Any = np.array([0.0, -np.inf, -np.inf], dtype)
     begin = _Climb(status, _rung(status, flat, ladder, frame))
-    top = repeat(lambda status: status[0] < orders * rungs, climb, begin)
 
-    def step(state: _Stepping) -> _Stepping:
+    def step(state: _Stepping, rows: Rows = rows) -> _Stepping:
         swept: Swept = rows.swept(state.vector, frame, "jax")
         gig = mixing_maximised(swept.head, law, SolverOptions())
         vector, _ = normal_maximised(
@@ -214,8 +220,14 @@ def _short_fit(
     gauge = nowhere(frame, np.dtype(dtype))[2]
     left: Any = np.full(1, _STEPS, dtype)
     one: Any = np.ones((), dtype)
-    state = _Stepping(left, top.best, one)
-    state = repeat(lambda status: status[0] > 0, step, state)
+    if (outline := rows.outline) is not None:
+        key = law, frame, outline.size, dtype
+        rehearse(("climb", *key), climb, begin, outline)
+        rehearse(("step", *key), step, _Stepping(left, begin.best, one), outline)
+        for prepare in BEFORE_FITS:
+            prepare(law, begin.best, outline, frame)
+    top = repeat(lambda status: status[0] < orders * rungs, climb, begin)
+    state = repeat(lambda status: status[0] > 0, step, _Stepping(left, top.best, one))
     return state.vector, state.mean_y
 
 

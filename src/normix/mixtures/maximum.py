@@ -71,13 +71,15 @@ _solved = compiled("family", "options", options=LOOPS)(_mixing)
 def normal_maximised(
     vector: Float[Array, " k"],
     swept: Swept,
-    gig: Float[Array, " 3"],
+    gig: Float[Array, " 3"] | None,
     mu: Float[Array, " d"] | None,
     gauge: Float[Array, " 2"],
     frame: Frame,
     symmetric: bool,
 ) -> tuple[Float[Array, " k"], Float[Array, ""]]:
     """μ, γ and Σ from the E-step at the law in ``vector``, beside the mixing law.
+
+    That is ``gig``, or where it is None the law's own.
 
     ``mu`` and ``symmetric`` hold μ, or γ at 0. Otherwise a μ that has come to a row at
     a cusp of the density, to rounding, is moved onto it and stays there: the row's
@@ -88,6 +90,7 @@ def normal_maximised(
     that this took.
     """
     at = frame.unpack(vector)
+    gig = at.gig if gig is None else gig
     pin, held = None, Constraints(symmetric, None if mu is None else mu - at.mu)
     if mu is None:
         pin = Pin(on_row(at.gig, swept.near[0]), swept.near[1:] - at.mu)

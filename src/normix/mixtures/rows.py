@@ -68,6 +68,11 @@ class Rows(ABC):
     def swept(self, vector: Float[Array, " k"], frame: Frame, backend: str) -> Swept:
         """The E-step at the law that ``vector`` holds, over all rows."""
 
+    @property
+    def outline(self) -> Blocks | None:
+        """Rows with shapes for values, for :func:`~normix._compile.rehearse`."""
+        return None
+
 
 class Moments(NamedTuple):
     """Column means and standard deviations, 1 for a constant column."""
@@ -170,18 +175,27 @@ def _on_the_host(columns: Array, known: Array) -> np.ndarray:
 class Blocks(Rows):
     """Rows in blocks of one length, each with its weights; or made anew in each pass.
 
-    ``blocks`` gives pairs of shapes ``(m, d)``, less the centre, and ``(m,)``.
+    ``blocks`` gives pairs of shapes ``(size, d)``, less the centre, and ``(size,)``.
     """
 
     def __init__(
         self,
         n: int,
         moments: Moments,
-        blocks: Iterable[tuple[Array, Array]],
+        size: int,
+        blocks: Iterable[tuple[Any, Any]],
     ):
-        self.n = n
+        self.n, self.size = n, size
         self.centre, self.scale = moments
         self._blocks = blocks
+
+    @property
+    def outline(self):
+        dtype, d = self.scale.dtype, len(self.scale)
+        rows = jax.ShapeDtypeStruct((self.size, d), dtype)
+        block = rows, jax.ShapeDtypeStruct((self.size,), dtype)
+        moments = Moments(self.centre, self.scale)
+        return Blocks(self.n, moments, self.size, [block])
 
     def swept(self, vector, frame, backend):
         total = _nothing(frame, np.dtype(vector.dtype))
@@ -223,7 +237,7 @@ def blocks_in_memory(
         w = np.zeros(size, dtype)
         w[:m] = 1.0 if weights is None else weights[begin : begin + size]
         made.append((rows, w) if once else (jax.device_put(rows), jax.device_put(w)))
-    return Blocks(n, moments, made)
+    return Blocks(n, moments, size, made)
 
 
 class _Reading:
@@ -251,4 +265,5 @@ def blocks_in_passes(
     size: int,
 ) -> Blocks:
     """Rows that are read anew in every pass."""
-    return Blocks(n, moments, _Reading(passes, n, weights, moments, dtype, size))
+    reading = _Reading(passes, n, weights, moments, dtype, size)
+    return Blocks(n, moments, size, reading)

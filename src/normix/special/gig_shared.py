@@ -34,6 +34,8 @@ Real = Float[Array, "..."]
 _NODES = 32  # of each of the two pieces, in double precision
 _BLOCK = 8  # degrees between two looks at the loop counter
 _TURNS = 32  # pairs of pieces that a table has room for; a few are what it takes
+# Tables that the kernel takes at a time: its temporaries should stay in the cache.
+_TABLES = 4
 # sqrt(ab) below tiny**_LIMIT_POWER counts as 0: ab must not underflow, nor 1/(ab)
 # times 46, the fall of the density that the kernel sums over, overflow.
 _LIMIT_POWER = 0.45
@@ -113,6 +115,19 @@ def _kernel(q: Real, log_z: Real) -> Float[Array, "3 ..."]:
     return jnp.stack([psi, log_y, log_near])
 
 
+def _in_groups(q: Float[Array, "m k"], log_z: Float[Array, "m k"]):
+    """:func:`_kernel`; of many tables side by side, of some at a time."""
+    m, k = q.shape
+    if m <= _TABLES:
+        return _kernel(q, log_z)
+    groups = -(-m // _TABLES)
+    more = ((0, groups * _TABLES - m), (0, 0))
+    parts = (jnp.pad(x, more, mode="edge") for x in (q, log_z))
+    parts = tuple(x.reshape(groups, _TABLES, k) for x in parts)
+    values = lax.map(lambda part: _kernel(*part), parts)
+    return jnp.moveaxis(values, 1, 0).reshape(3, groups * _TABLES, k)[:, :m]
+
+
 def gig_table(query: Query) -> Table:
     """Polynomials that give the moments of all laws that are asked for."""
     p, a, low_b, high_b, some_limit, prior = query
@@ -145,7 +160,7 @@ def gig_table(query: Query) -> Table:
         log_z = centre + half * jnp.asarray(_abscissae(nodes), dtype)
         log_z = jnp.concatenate([log_z.reshape(m, 2 * nodes), beside_z], axis=1)
         q = jnp.broadcast_to(order[:, None], (m, 2 * nodes))
-        values = _kernel(jnp.concatenate([q, beside_q], axis=1), log_z)
+        values = _in_groups(jnp.concatenate([q, beside_q], axis=1), log_z)
         samples = values[:, :, : 2 * nodes].reshape(3, m, 2, nodes)
         powers, blocks, fallen = _tabulate(samples)
         place = jnp.stack([low, half[:, 0, 0]])[..., None]
@@ -202,24 +217,21 @@ def _tabulate(samples: Float[Array, "3 m 2 nodes"]):
     return table[..., None], degree // _BLOCK + 1, fallen
 
 
-def _interpolate(coefficients, blocks, x, right) -> tuple[Real, ...]:
-    """Horner's rule for each quantity, by the piece on which each ``x`` lies.
+def _interpolate(coefficients, blocks, x, right) -> Float[Array, "3 m n"]:
+    """Horner's rule for all quantities, by the piece on which each ``x`` lies.
 
     ``coefficients`` has shape ``(degrees, 3, 2, m, 1)``; ``blocks`` is the number of
     blocks of degrees that count.
     """
 
-    def block(j, sums):
+    def block(j, total):
         first = (blocks - 1 - j) * _BLOCK
         part = lax.dynamic_slice_in_dim(coefficients, first, _BLOCK)
-        out = []
-        for quantity, total in enumerate(sums):
-            for pieces in part[::-1, quantity]:
-                total = total * x + jnp.where(right, pieces[1], pieces[0])
-            out.append(total)
-        return tuple(out)
+        for pieces in part[::-1]:
+            total = total * x + jnp.where(right, pieces[:, 1], pieces[:, 0])
+        return total
 
-    start = (jnp.zeros_like(x),) * coefficients.shape[1]
+    start = jnp.zeros((coefficients.shape[1], *x.shape), x.dtype)
     return lax.fori_loop(0, blocks, block, start)
 
 
@@ -244,12 +256,10 @@ def gig_means_by_table(
         found = _interpolate(table.coefficients[k], table.blocks[k], x, right)
         # The least may differ from where the first pair starts by rounding.
         here = (log_z >= start) | (k == 0)
-        return tuple(
-            jnp.where(here, new, old) for new, old in zip(found, rows, strict=True)
-        )
+        return jnp.where(here, found, rows)
 
-    blank = jnp.full_like(b, jnp.nan)
-    rows = lax.fori_loop(0, table.turns, turn, (blank,) * 3)
+    blank = jnp.full((3, *b.shape), jnp.nan, b.dtype)
+    rows = lax.fori_loop(0, table.turns, turn, blank)
     log_kve, mean_t, log_near = (
         jnp.where(limit, x, y) for x, y in zip(table.limit, rows, strict=True)
     )

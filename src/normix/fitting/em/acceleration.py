@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int
 
 _MEMORY = 5
@@ -63,12 +66,12 @@ class Anderson(NamedTuple):
         used = jnp.where(fresh, jnp.minimum(self.used + 1, _MEMORY), 0)
         steps = jnp.where(fresh, push(self.steps, step), self.steps)
         changes = jnp.where(fresh, push(self.changes, change), self.changes)
-        kept = (jnp.arange(_MEMORY) < used)[:, None]
+        kept = (np.arange(_MEMORY) < used)[:, None]
         steps, changes = jnp.where(kept, steps, 0.0), jnp.where(kept, changes, 0.0)
 
         gram = changes @ changes.T
-        diagonal = jnp.where(kept[:, 0], _RIDGE, 1.0).astype(x.dtype)
-        weights = jnp.linalg.solve(gram + jnp.diag(diagonal), changes @ f)
+        ridge = jnp.where(kept, _RIDGE, 1.0).astype(x.dtype) * np.eye(_MEMORY)
+        weights = cho_solve((lax.linalg.cholesky(gram + ridge), True), changes @ f)
         following = g - self.damping * (weights @ (steps + changes))
         finite = jnp.isfinite(f).all()
         state = Anderson(

@@ -17,11 +17,11 @@ from normix._arrays import as_float, as_weights, check_option, is_traced
 from normix._loops import eagerly
 from normix._passes import Data, RowPasses, passes_over
 from normix.fitting.em.acceleration import ACCELERATIONS
-from normix.fitting.em.drive import Iteration, driven, ended, traced
+from normix.fitting.em.drive import Iteration, driven, ended, rehearsed, traced
 from normix.fitting.em.options import ALGORITHMS, Options, bounded
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.poles import Source, drawn_onto_rows, largest_group
-from normix.fitting.em.problem import plan_for, posed
+from normix.fitting.em.problem import Held, Plan, Problem, posed
 from normix.fitting.em.report import Report
 from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule
@@ -29,14 +29,17 @@ from normix.fitting.em.step import Memory
 from normix.mixtures.coordinates import REGULARIZATIONS
 from normix.mixtures.in_one import InOne, layout_of, rows_on_devices, sample_of
 from normix.mixtures.initial import (
+    BEFORE_FITS,
     constant_columns,
     mean_and_covariance,
     random_joint,
 )
 from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.law import Frame
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import of_vector
 from normix.mixtures.rows import (
+    Blocks,
     Moments,
     Rows,
     block_length,
@@ -44,6 +47,7 @@ from normix.mixtures.rows import (
     blocks_in_passes,
     moments_of,
 )
+from normix.mixtures.subordinator import Subordinator
 
 
 class BatchEMFitter(Options):
@@ -251,13 +255,14 @@ class BatchEMFitter(Options):
         kept = self.regularization
         if kept == "none" and self.acceleration != "none":
             kept = "a_eq_b"  # of all gauges, in which models are extrapolated
-        plan = plan_for(
-            joint,
+        plan = Plan(
+            joint.frame,
+            type(joint.subordinator),
+            self.algorithm,
+            self.acceleration,
+            self.e_step_backend,
             self.solver(),
-            algorithm=self.algorithm,
-            acceleration=self.acceleration,
-            e_step_backend=self.e_step_backend,
-            symmetric=self.symmetric,
+            self.symmetric,
         )
         rows, held, rule = data.rows, self.held(like), self.eta_update
         moments = rows.centre, rows.scale
@@ -320,6 +325,22 @@ class _Data(NamedTuple):
     dtype: np.dtype
     sample: np.ndarray | Array | None  # rows for random starts
     source: Source | None  # for what is told of equal rows; None under jit
+
+
+def _before_fit(
+    law: type[Subordinator], vector: Array, rows: Blocks, frame: Frame
+) -> None:
+    """Compile a fit with the default options; see :data:`BEFORE_FITS`."""
+    fitter = BatchEMFitter()
+    plan = Plan(
+        frame, law, fitter.algorithm, fitter.acceleration, m_step=fitter.solver()
+    )
+    two: Any = jax.ShapeDtypeStruct((2,), vector.dtype)
+    problem = Problem(rows.centre, rows.scale, two, two, Held(), fitter.eta_update)
+    rehearsed(vector, None, rows, problem, plan)
+
+
+BEFORE_FITS.append(_before_fit)
 
 
 def _stacked(trees: list) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from normix._compile import small
+from normix._compile import rehearse, small
 from normix.fitting.em.acceptance import State, Status, begun, judged
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.problem import Plan, Problem
 from normix.fitting.em.step import Memory, em_step
-from normix.mixtures.rows import Rows
+from normix.mixtures.rows import Blocks, Rows
 
 
 class Iteration(NamedTuple):
@@ -51,6 +51,23 @@ def _unfinished(status, max_iter: int):
     return (status[0] == Outcome.RUNNING) & (status[1] < max_iter)
 
 
+def rehearsed(
+    vector: Any, memory: Memory | None, rows: Blocks, problem: Problem, plan: Plan
+) -> None:
+    """Compile the programs of a fit side by side, if the host is to drive it.
+
+    Shapes will do for all values.
+    """
+
+    def opening():
+        state = begun(vector, memory, plan.frame, plan.acceleration)
+        turn(state, rows, problem, plan)
+
+    if plan.by_jax:
+        kinds = jax.tree.structure((memory, problem))
+        rehearse((plan, rows.size, str(vector.dtype), kinds), opening)
+
+
 def driven(
     vector: Array,
     memory: Memory | None,
@@ -64,6 +81,8 @@ def driven(
 
     Ctrl-C ends it, and is told by the status.
     """
+    if (outline := rows.outline) is not None:
+        rehearsed(vector, memory, outline, problem, plan)
     state = begun(vector, memory, plan.frame, plan.acceleration)
     status = np.asarray(state.status)
     history = []

@@ -16,7 +16,7 @@ from normix._arrays import as_float, as_weights, is_traced
 from normix.fitting.em import stream
 from normix.fitting.em.options import Options
 from normix.fitting.em.outcome import Outcome
-from normix.fitting.em.problem import Plan, Problem, plan_for
+from normix.fitting.em.problem import Plan, Problem
 from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule, RobbinsMonroUpdate
 from normix.fitting.em.stream import IncrementalState
@@ -237,10 +237,11 @@ def _problem(
     fitter: IncrementalEMFitter, model: MarginalMixture
 ) -> tuple[Problem, Plan]:
     joint = model.joint
-    plan = plan_for(
-        joint,
-        fitter.solver(),
+    plan = Plan(
+        joint.frame,
+        type(joint.subordinator),
         e_step_backend=fitter.e_step_backend,
+        m_step=fitter.solver(),
         symmetric=fitter.symmetric,
     )
     dtype = np.dtype(joint.mu.dtype)

@@ -21,11 +21,19 @@ class Plan(NamedTuple):
 
     frame: Frame
     law: type[Subordinator]
-    algorithm: str
-    acceleration: str
-    e_step_backend: str
-    m_step: SolverOptions
-    symmetric: bool
+    algorithm: str = "em"
+    acceleration: str = "none"
+    e_step_backend: str = "jax"
+    m_step: SolverOptions = SolverOptions()
+    symmetric: bool = False
+
+    @property
+    def by_jax(self) -> bool:
+        """Whether no piece is left to SciPy, which has to look at values."""
+        solved = not self.law.closed_form
+        return self.e_step_backend == "jax" and not (
+            solved and self.m_step.backend == "cpu"
+        )
 
 
 class Held(NamedTuple):
@@ -51,22 +59,6 @@ class Problem(NamedTuple):
     settings: Float[Array, " 2"]
     held: Held
     rule: EtaUpdateRule | None
-
-
-def plan_for(
-    model: JointNormalMixture,
-    solver: SolverOptions,
-    *,
-    algorithm: str = "em",
-    acceleration: str = "none",
-    e_step_backend: str = "jax",
-    symmetric: bool = False,
-) -> Plan:
-    """The plan of a fit of such a model."""
-    law = type(model.subordinator)
-    return Plan(
-        model.frame, law, algorithm, acceleration, e_step_backend, solver, symmetric
-    )
 
 
 @small("plan")

@@ -47,7 +47,7 @@ def em_step(
     swept = rows.swept(at, plan.frame, plan.e_step_backend)
     if plan.algorithm == "mcecm":
         # (μ, γ, Σ) first, then once more the E-step, and the law of Y.
-        half, _ = _normal(at, swept, at[-3:], problem, plan)
+        half, _ = _normal(at, swept, None, problem, plan)
         again = rows.swept(half, plan.frame, plan.e_step_backend)
         following = _with_mixing(half, mixing(again, problem, plan), problem, plan)
         return swept, Found(following, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from normix._arrays import is_traced
-from normix._compile import small
+from normix._compile import rehearse, small
 from normix._loops import eagerly
 from normix.fitting.em.problem import Plan, Problem
 from normix.fitting.em.step import Memory, in_unit, mixing, updated
@@ -77,10 +76,17 @@ class _Running(NamedTuple):
     gauge: Float[Array, " 2"]
 
 
-@small("averaged")
-def first_state(model: MarginalMixture, rule_state: Any, averaged: bool):
+def first_state(
+    model: MarginalMixture, rule_state: Any, averaged: bool
+) -> IncrementalState:
     """The state before the first batch."""
-    eta = model.joint.expectations()
+    return _first_state(model, model.joint.expectations(), rule_state, averaged)
+
+
+@small("averaged")
+def _first_state(
+    model: MarginalMixture, eta: MixtureStatistics, rule_state: Any, averaged: bool
+) -> IncrementalState:
     dtype = model.joint.mu.dtype
 
     def fixed(leaf):
@@ -101,13 +107,22 @@ def first_state(model: MarginalMixture, rule_state: Any, averaged: bool):
     )
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3))
-def batch_order(key: PRNGKeyArray, n: int, steps: int, size: int) -> Int[Array, "t m"]:
+def batch_order(key: PRNGKeyArray, n: int, steps: int, size: int) -> Int[Any, "t m"]:
     """Rows of each batch: permutations of all, one after the other."""
-    epochs = -(-steps * size // n)
-    keys = jax.random.split(key, epochs)
-    rows = jax.vmap(lambda k: jax.random.permutation(k, n))(keys)
-    return rows.ravel()[: steps * size].reshape(steps, size)
+    keys = jax.random.split(key, -(-steps * size // n))
+    if is_traced(keys):
+        rows = jax.vmap(lambda k: jax.random.permutation(k, n))(keys).ravel()
+    else:
+        # The same one by one: a program for any number of them.
+        data, kind = jax.random.key_data(keys), str(jax.random.key_impl(keys))
+        every = [np.asarray(_permutation(k, n, kind)) for k in np.asarray(data)]
+        rows = np.concatenate(every)
+    return rows[: steps * size].reshape(steps, size)
+
+
+@small("n", "kind")
+def _permutation(key: Array, n: int, kind: str) -> Int[Array, " n"]:
+    return jax.random.permutation(jax.random.wrap_key_data(key, impl=kind), n)
 
 
 @small("plan")
@@ -318,6 +333,12 @@ def run(
         running = lax.scan(lambda r, chosen: (one(r, chosen), None), running, order)[0]
         return _reported(state, running, problem, plan, inner)
     with eagerly():
+        if plan.by_jax and len(order):
+            rows, size = _rows(X[order[0]], None, dtype)
+            if (outline := rows.outline) is not None:
+                kinds = outline.size, dtype, jax.tree.structure((running, problem))
+                asked = running, outline, size, problem, plan, inner
+                rehearse((plan, inner, *kinds), _step, *asked)
         for chosen in order:
             running = one(running, chosen)
         return _reported(state, running, problem, plan, inner)
