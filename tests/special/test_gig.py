@@ -382,7 +382,7 @@ def check_shared(got, inputs, tolerance):
     (p, a, b), prior = ([np.asarray(x, np.float64) for x in g] for g in inputs)
     k = cumulants(1, True, np.full_like(b, p), np.full_like(b, a), b)
     psi_prior = gig_log_partition_scaled(*prior)
-    psi, log_y, inv_y, y = got
+    (psi, log_y, inv_y, y), own = got
     want = k[0, 0, 0] - psi_prior
     # A difference of terms of the size of p log z
     size = max(1.0, float(np.abs(want).max()))
@@ -390,6 +390,13 @@ def check_shared(got, inputs, tolerance):
     assert worst(log_y, k[1, 0, 0], floor=1.0) <= tolerance
     assert worst(inv_y, k[0, 1, 0]) <= tolerance
     assert worst(y, k[0, 0, 1]) <= tolerance
+    # The law beside, of which a moment may be infinite where it counts as a limit.
+    k = cumulants(1, True, *(x[None] for x in prior))
+    assert worst(own[:1], k[1, 0, 0], floor=1.0) <= tolerance
+    rate, other = prior[1], prior[2]
+    if rate * other == 0 or rate * other > 1e-200:
+        assert worst(own[1:2], k[0, 1, 0]) <= tolerance
+        assert worst(own[2:], k[0, 0, 1]) <= tolerance
 
 
 shared = jax.jit(gig_means_shared)
@@ -432,6 +439,18 @@ def test_shared_at_the_limits(case):
     check_shared(shared(*inputs), inputs, 1e-12)
 
 
+@pytest.mark.parametrize("order", [1e-12, 1e-6, 0.01])
+def test_shared_at_limits_of_small_order(order):
+    """Tails as slow as these must not take a node for every unit of them."""
+    b, rate = np.zeros(3), np.float64(1.7)
+    (psi, log_y, _, y), own = shared((np.float64(order), rate, b), (order, rate, 0.0))
+    np.testing.assert_allclose(psi, 0, atol=1e-12)
+    want = digamma(order) - np.log(rate / 2)
+    np.testing.assert_allclose(log_y, want, rtol=1e-13)
+    np.testing.assert_allclose(y, 2 * order / rate, rtol=1e-13)
+    np.testing.assert_allclose(own[0], want, rtol=1e-13)
+
+
 def test_shared_under_vmap():
     """Laws of any kind, side by side in one loop."""
     every = [tuple(shared_inputs(case)) for case in SHARED + WIDE]
@@ -439,7 +458,8 @@ def test_shared_under_vmap():
     stacked = jax.tree.map(lambda *x: np.stack(x), *every)
     got = jax.jit(jax.vmap(gig_means_shared))(*stacked)
     for lane, inputs in enumerate(every):
-        check_shared([x[lane] for x in got], inputs, 1e-12)
+        one = jax.tree.map(lambda x, lane=lane: x[lane], got)
+        check_shared(one, inputs, 1e-12)
 
 
 def test_shared_over_ranges_of_any_width():
@@ -450,7 +470,7 @@ def test_shared_over_ranges_of_any_width():
     p, a = rng.uniform(-4, 4, 400), 10.0 ** rng.uniform(-3, 3, 400)
     every = [tuple(shared_inputs(case)) for case in zip(p, a, low, high, strict=True)]
     (p, a, b), prior = jax.tree.map(lambda *x: np.stack(x), *every)
-    got = jax.jit(jax.vmap(gig_means_shared))((p, a, b), prior)
+    got, _ = jax.jit(jax.vmap(gig_means_shared))((p, a, b), prior)
     p, a = (np.broadcast_to(x[:, None], b.shape) for x in (p, a))
     k = cumulants(1, True, p, a, b)
     assert worst(got[1], k[1, 0, 0], floor=1.0) <= 1e-12
@@ -461,11 +481,11 @@ def test_shared_over_ranges_of_any_width():
 def test_shared_keeps_what_is_not_a_number():
     (p, a, b), prior = shared_inputs(SHARED[1])
     b[[5, 9]] = np.nan, -1.0
-    got = shared((p, a, b), prior)
+    got, _ = shared((p, a, b), prior)
     bad = np.isnan(b) | (b < 0)
     for x in got:
         np.testing.assert_array_equal(np.isnan(x), bad)
-    got = shared((np.full_like(p, np.nan), a, b), prior)
+    got, _ = shared((np.full_like(p, np.nan), a, b), prior)
     assert all(np.isnan(x).all() for x in got)
 
 
@@ -474,7 +494,7 @@ def test_shared_keeps_what_is_not_a_number():
 def alone(p, a, b):
     """The E-step's kernel at single rows, beside the prior GIG(1, 1, 1)."""
     one = jnp.ones_like(p)
-    psi, *means = gig_means_shared((p, a, b[None]), (one, one, one))
+    (psi, *means), _ = gig_means_shared((p, a, b[None]), (one, one, one))
     return psi[0], *(mean[0] for mean in means)
 
 
@@ -516,8 +536,8 @@ def single_lanes():
 def test_shared_single_precision_under_vmap(single_lanes, lane):
     """One lane that needs many tables changes no other."""
     lanes, got = single_lanes
-    assert all(x.dtype == jnp.float32 for x in got)
-    check_shared([x[lane] for x in got], lanes[lane], 1e-5)
+    assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(got))
+    check_shared(jax.tree.map(lambda x: x[lane], got), lanes[lane], 1e-5)
 
 
 def test_shared_on_the_host():

@@ -31,13 +31,13 @@ def coordinates(law: Law, has_order: ArrayLike) -> Float[Array, " k"]:
     """μ, γ, Σ, and two of the mixing law: of its order, and of its argument.
 
     ``has_order`` says whether the order is a parameter of its own: then these are
-    ``p`` and ``log sqrt(ab)``, not finite in the limits. Otherwise one of them is 0:
-    the gamma and inverse gamma laws have ``log |p|``, the inverse Gaussian
-    ``log sqrt(ab)``.
+    ``p`` and ``log sqrt(ab)``. Otherwise one of them is 0: the inverse Gaussian has
+    ``log sqrt(ab)``, and the gamma and inverse gamma laws, which are the limits of the
+    others, have ``log |p|``.
     """
     own = law.rescaled(gauge_a_eq_b(law.gig))
     p, a, b = own.gig
-    limit = ((a == 0) | (b == 0)) & ~jnp.asarray(has_order, bool)
+    limit = (a == 0) | (b == 0)
     inside = 0.0 * p  # of the order of an inverse Gaussian law, which is -1/2
     order = jnp.where(limit, jnp.log(jnp.abs(p)), jnp.where(has_order, p, inside))
     argument = jnp.where(limit, 0.0, 0.5 * (jnp.log(a) + jnp.log(b)))
@@ -48,7 +48,8 @@ def coordinates(law: Law, has_order: ArrayLike) -> Float[Array, " k"]:
 def at_coordinates(like: Law, vector: Float[Array, " k"], has_order: ArrayLike) -> Law:
     """The law with these coordinates: the inverse of :func:`coordinates`.
 
-    ``like`` is a law of the same family, in any place.
+    ``like`` is a law of the same family, in any place; or, of the limits of a family
+    whose order is a parameter, in the same limit.
     """
     d = like.mu.shape[0]
     p, a, b = like.gig
@@ -58,7 +59,7 @@ def at_coordinates(like: Law, vector: Float[Array, " k"], has_order: ArrayLike) 
     interior = jnp.stack([jnp.where(has_order, order, p), z, z])
     gamma = jnp.stack([size, 2 * size, 0.0 * size])
     inverse = jnp.stack([-size, 0.0 * size, 2 * size])
-    limit = ((a == 0) | (b == 0)) & ~jnp.asarray(has_order, bool)
+    limit = (a == 0) | (b == 0)
     gig = jnp.where(limit, jnp.where(b == 0, gamma, inverse), interior)
     dispersion = like.dispersion.at(vector[2 * d : -2])
     return Law(vector[:d], vector[d : 2 * d], dispersion, gig)

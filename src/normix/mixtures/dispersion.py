@@ -134,6 +134,18 @@ class Dispersion(eqx.Module):
     ) -> MixtureStatistics:
         """The same expectations under the model itself, whose Y has these means."""
 
+    @abstractmethod
+    def expected_log_density(
+        self,
+        eta: MixtureStatistics,
+        mu: Float[Array, " d"],
+        gamma: Float[Array, " d"],
+    ) -> Float[Array, ""]:
+        """The expected log-density of what the mixture is made of, given Y.
+
+        That of X, or of X and its factors, up to what depends on Y alone.
+        """
+
     @classmethod
     @abstractmethod
     def maximised(
@@ -247,13 +259,13 @@ class CholeskyDispersion(Dispersion):
     @classmethod
     def maximised(cls, eta, constraints, pin=None):
         mu, gamma = location_and_skewness(eta, constraints, pin)
-        # E (X - μ - γY)(X - μ - γY)ᵀ/Y, written so that it holds whether or not μ and
-        # γ solve their equations.
-        cross = jnp.outer(eta.E_X_inv_Y, mu) + jnp.outer(eta.E_X, gamma)
-        skew = jnp.outer(mu, gamma)
-        sigma = eta.E_XXT_inv_Y - (cross + cross.T)
-        sigma = sigma + eta.E_inv_Y * jnp.outer(mu, mu) + skew + skew.T
-        return mu, gamma, cls.from_matrix(sigma + eta.E_Y * jnp.outer(gamma, gamma))
+        return mu, gamma, cls.from_matrix(_residual_scatter(eta, mu, gamma))
+
+    def expected_log_density(self, eta, mu, gamma):
+        scatter = _residual_scatter(eta, mu, gamma)
+        half = solve_triangular(self.L, scatter, lower=True)
+        white = solve_triangular(self.L, half.T, lower=True)
+        return -0.5 * (self.log_det() + jnp.trace(white))
 
     def coordinates(self):
         d = self.L.shape[0]
@@ -268,6 +280,15 @@ class CholeskyDispersion(Dispersion):
         entries = [jnp.exp(coordinates[:d]), coordinates[d:], zero]
         flat = jnp.take(jnp.concatenate(entries), sources, mode="clip")
         return type(self)(flat.reshape(d, d))
+
+
+def _residual_scatter(eta: MixtureStatistics, mu, gamma) -> Float[Array, "d d"]:
+    """``E (X - μ - γY)(X - μ - γY)ᵀ/Y``, whether or not μ and γ are their best."""
+    cross = jnp.outer(eta.E_X_inv_Y, mu) + jnp.outer(eta.E_X, gamma)
+    skew = jnp.outer(mu, gamma)
+    scatter = eta.E_XXT_inv_Y - (cross + cross.T)
+    scatter = scatter + eta.E_inv_Y * jnp.outer(mu, mu) + skew + skew.T
+    return scatter + eta.E_Y * jnp.outer(gamma, gamma)
 
 
 @cache

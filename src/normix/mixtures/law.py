@@ -51,14 +51,23 @@ class Swept(NamedTuple):
     """What an E-step gathers from rows, in arrays; sums by weight.
 
     The statistics are those of ``X - μ``, μ that of the law. ``head`` holds the
-    log-likelihood, the weight and the totals of ``E[log Y]``, ``E[1/Y]`` and ``E[Y]``;
+    log-likelihood, the weight, the totals of ``E[log Y]``, ``E[1/Y]`` and ``E[Y]``
+    given the rows, and those of the law itself, as often, with 0 for what is infinite;
     ``tail`` the other statistics, field by field; ``near`` the least
     ``b + (x-μ)ᵀΣ⁻¹(x-μ)`` of a row, and that row.
     """
 
-    head: Float[Array, " 5"]
+    head: Float[Array, " 8"]
     tail: Float[Array, " k"]
     near: Float[Array, " d_and_1"]
+
+
+def statistics_head(*totals: Array) -> Float[Array, " 8"]:
+    """The first five of a :attr:`Swept.head`, where no more is known.
+
+    The law's own moments are 0 then: an M-step does not ask for them.
+    """
+    return jnp.pad(jnp.stack(totals), (0, 3))
 
 
 class Frame(NamedTuple):
@@ -99,11 +108,11 @@ class Frame(NamedTuple):
     def means(self, swept: Swept) -> MixtureStatistics:
         """The expectations of ``X - μ``, averaged over the rows' weight."""
         weight = swept.head[1]
-        return self.statistics(swept.head[2:] / weight, swept.tail / weight)
+        return self.statistics(swept.head[2:5] / weight, swept.tail / weight)
 
     def nothing(self, dtype: np.dtype) -> Swept:
         """A :class:`Swept` over no rows."""
         size = sum(math.prod(shape) for shape in self.form.shapes(self.d, self.r))
-        head, tail, near = (np.zeros(k, dtype) for k in (5, size, self.d + 1))
+        head, tail, near = (np.zeros(k, dtype) for k in (8, size, self.d + 1))
         near[0] = np.inf
         return Swept(*map(jax.device_put, (head, tail, near)))

@@ -148,6 +148,15 @@ class FactorDispersion(Dispersion):
             E_ZZT=jnp.eye(self.rank, dtype=self.F.dtype),
         )
 
+    def expected_log_density(self, eta, mu, gamma):
+        assert isinstance(eta, FactorMixtureStats)
+        # Of X/√Y on (1/√Y, √Y, Z): squares of what the coefficients leave.
+        gram, target = _regression_of(eta)
+        coefficients = jnp.concatenate([mu[:, None], gamma[:, None], self.F], axis=1)
+        left = (coefficients @ gram - 2 * target) * coefficients
+        squares = eta.E_XXT_inv_Y + left.sum(axis=1)
+        return -0.5 * (jnp.log(self.D) + squares / self.D).sum()
+
     @classmethod
     def maximised(
         cls,
@@ -161,18 +170,7 @@ class FactorDispersion(Dispersion):
             return jax.tree.map(lambda x, y: jnp.where(pin.stay, x, y), there, free)
         # Least squares of X/√Y on (1/√Y, √Y, Z), column by column.
         assert isinstance(eta, FactorMixtureStats)
-        one = jnp.ones_like(eta.E_Y)
-        head = jnp.array([[eta.E_inv_Y, one], [one, eta.E_Y]])
-        side = jnp.stack([eta.E_Z_inv_sqrtY, eta.E_Z_sqrtY])
-        gram = jnp.block([[head, side], [side.T, eta.E_ZZT]])
-        target = jnp.concatenate(
-            [
-                eta.E_X_inv_Y[:, None],
-                eta.E_X[:, None],
-                eta.E_XZT_inv_sqrtY,
-            ],
-            axis=1,
-        )
+        gram, target = _regression_of(eta)
         given = {} if constraints.mu is None else {0: constraints.mu}
         if constraints.symmetric:
             given[1] = jnp.zeros_like(eta.E_X)
@@ -205,3 +203,15 @@ class FactorDispersion(Dispersion):
         return type(self)(
             coordinates[d:].reshape(self.F.shape), jnp.exp(coordinates[:d])
         )
+
+
+def _regression_of(
+    eta: FactorMixtureStats,
+) -> tuple[Float[Array, "k k"], Float[Array, "d k"]]:
+    """Of X/√Y on (1/√Y, √Y, Z): the expected products of these, and with X/√Y."""
+    one = jnp.ones_like(eta.E_Y)
+    head = jnp.array([[eta.E_inv_Y, one], [one, eta.E_Y]])
+    side = jnp.stack([eta.E_Z_inv_sqrtY, eta.E_Z_sqrtY])
+    gram = jnp.block([[head, side], [side.T, eta.E_ZZT]])
+    columns = eta.E_X_inv_Y[:, None], eta.E_X[:, None], eta.E_XZT_inv_sqrtY
+    return gram, jnp.concatenate(columns, axis=1)

@@ -35,7 +35,7 @@ def solver_options(**options: Any) -> SolverOptions:
 
 
 def mixing_maximised(
-    head: Float[Array, " 5"],
+    head: Float[Array, " 8"],
     family: type[Subordinator],
     options: SolverOptions,
     p: Float[Array, ""] | None = None,
@@ -47,7 +47,7 @@ def mixing_maximised(
     """
     by_scipy = options.backend == "cpu" and not family.closed_form
     if by_scipy and p is None and alpha_min is None and not is_traced(head):
-        weight, *of_y = np.asarray(head)[1:]
+        weight, *of_y = np.asarray(head)[1:5]
         eta = np.asarray(of_y) / weight
         return gig_from_expectation_host(
             eta, options.method, options.maxiter, options.tol
@@ -58,7 +58,7 @@ def mixing_maximised(
 
 
 def _mixing(head, family, options, p, alpha_min):
-    log_y, inv_y, y = head[2:] / head[1]
+    log_y, inv_y, y = head[2:5] / head[1]
     law = family.closest_to_mixing(log_y, inv_y, y, options, p, alpha_min)
     return jnp.stack(law.gig_params())
 

@@ -17,7 +17,7 @@ from normix.exponential_family import SolverOptions
 from normix.mixtures.dispersion import CholeskyDispersion
 from normix.mixtures.in_one import InOne, layout_of, rows_on_devices, sum_over_rows
 from normix.mixtures.joint import JointNormalMixture
-from normix.mixtures.law import Frame, Swept
+from normix.mixtures.law import Frame, Swept, statistics_head
 from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.maximum import mixing_maximised, normal_maximised, nowhere
 from normix.mixtures.rows import Moments, block_length, blocks_in_memory
@@ -153,7 +153,7 @@ def packed(joint: JointNormalMixture) -> Array:
 
 @small("frame")
 def _as_sums(vector: Array, swept: Swept, frame: Frame) -> MixtureSums:
-    totals = frame.statistics(swept.head[2:], swept.tail)
+    totals = frame.statistics(swept.head[2:5], swept.tail)
     mu = frame.unpack(vector).mu
     near = swept.near
     return MixtureSums(totals, swept.head[0], swept.head[1], mu, near[0], near[1:])
@@ -170,7 +170,7 @@ def _as_swept(joint: JointNormalMixture, sums: MixtureSums) -> tuple[Array, Swep
     there = eqx.tree_at(lambda j: j.mu, joint, sums.location)
     frame, eta = joint.frame, sums.totals
     of_y = eta.E_log_Y, eta.E_inv_Y, eta.E_Y
-    head = jnp.stack([sums.log_likelihood, sums.weight, *of_y])
+    head = statistics_head(sums.log_likelihood, sums.weight, *of_y)
     near = jnp.append(sums.nearest, sums.nearest_row)
     return frame.pack(there.law()), Swept(head, frame.tail(eta), near)
 
@@ -179,7 +179,7 @@ def _as_swept(joint: JointNormalMixture, sums: MixtureSums) -> tuple[Array, Swep
 def _statistics_as_swept(eta: MixtureStatistics) -> Swept:
     _, _, _, *rest = eta.fields()
     zero, one = jnp.zeros_like(eta.E_Y), jnp.ones_like(eta.E_Y)
-    head = jnp.stack([zero, one, eta.E_log_Y, eta.E_inv_Y, eta.E_Y])
+    head = statistics_head(zero, one, eta.E_log_Y, eta.E_inv_Y, eta.E_Y)
     tail = jnp.concatenate([x.ravel() for x in rest])
     return Swept(head, tail, jnp.zeros_like(jnp.append(eta.E_X, zero)))
 

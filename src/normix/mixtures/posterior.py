@@ -130,9 +130,13 @@ def collected(
     parts: RowProducts,
     near: Float[Array, " d_and_1"],
     found: tuple[Array, ...],
+    own: Float[Array, " 3"],
     frame: Frame,
 ) -> Swept:
-    """Sums over rows, ``found`` being their log-partitions and moments."""
+    """Sums over rows, ``found`` being their log-partitions and moments.
+
+    ``own``: the moments of the mixing law itself.
+    """
     psi, log_y, inv_y, y = found
     means = PosteriorMeans(log_y, inv_y, y, weights)
     products = InnerProducts(parts.quadratic, parts.cross, parts.skew, parts.across)
@@ -140,7 +144,9 @@ def collected(
     eta = law.dispersion.collect(X - law.mu, jnp.zeros_like(law.mu), law.gamma, means)
     weight = jnp.asarray(X.shape[0], X.dtype) if weights is None else weights.sum()
     of_y = means.total(log_density), weight, eta.E_log_Y, eta.E_inv_Y, eta.E_Y
-    return Swept(jnp.stack(of_y), frame.tail(eta), near)
+    # By weight as all sums. What is infinite, no score asks for.
+    own = weight * jnp.where(jnp.isfinite(own), own, 0.0)
+    return Swept(jnp.append(jnp.stack(of_y), own), frame.tail(eta), near)
 
 
 def swept_rows(
@@ -157,8 +163,8 @@ def swept_rows(
     """
     parts, _, near = row_products(law, X, weights)
     means = gig_means_cpu if backend == "cpu" else gig_means_shared
-    found = means(_posterior(law, parts), tuple(law.gig))
-    return collected(law, X, weights, parts, near, found, frame)
+    found, own = means(_posterior(law, parts), tuple(law.gig))
+    return collected(law, X, weights, parts, near, found, own, frame)
 
 
 def joined(a: Swept, b: Swept) -> Swept:

@@ -138,21 +138,23 @@ def _table_of(coefficients: Array, flat: Array) -> Table:
         blocks.astype(int),
         used[0].astype(int),
         limit.reshape(3, 1, 1),
-        prior.reshape(1, 1),
+        prior.reshape(4, 1),
     )
 
 
 @compiled("frame", options=ROWS)
 def _by_table(vector, X, weights, columns, known, coefficients, flat, total, frame):
     law, (parts, near) = frame.unpack(vector), _parts(columns, known)
-    found = means_by_table(law, parts, _table_of(coefficients, flat))
-    return joined(total, collected(law, X, weights, parts, near, found, frame))
+    table = _table_of(coefficients, flat)
+    found, own = means_by_table(law, parts, table), table.prior[1:, 0]
+    return joined(total, collected(law, X, weights, parts, near, found, own, frame))
 
 
 @compiled("frame", options=ROWS)
-def _by_means(vector, X, weights, columns, known, found, total: Swept, frame: Frame):
+def _by_means(vector, X, weights, columns, known, found, own, total, frame: Frame):
     law, (parts, near) = frame.unpack(vector), _parts(columns, known)
-    return joined(total, collected(law, X, weights, parts, near, tuple(found), frame))
+    every = law, X, weights, parts, near, tuple(found), own
+    return joined(total, collected(*every, frame))
 
 
 @cache
@@ -160,16 +162,21 @@ def _nothing(frame: Frame, dtype: np.dtype) -> Swept:
     return frame.nothing(dtype)
 
 
-def _on_the_host(columns: Array, known: Array) -> np.ndarray:
-    """Log-partitions and moments of the rows' laws by SciPy, shape ``(4, n)``."""
+def _on_the_host(columns: Array, known: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Log-partitions and moments of the rows' laws by SciPy, shape ``(4, n)``.
+
+    And the moments of the mixing law itself, shape ``(3,)``.
+    """
     quadratic, host = np.asarray(columns)[0], np.asarray(known)
     p, a, b = host[6:9]
     orders, rates = (np.full(len(quadratic) + 1, x) for x in host[1:3])
     orders[-1], rates[-1] = p, a
     psi, *means = gig_host(orders, rates, np.append(b + quadratic, b))
     found = psi[:-1] - psi[-1], *(mean[:-1] for mean in means)
+    own = np.array([mean[-1] for mean in means])
     with np.errstate(over="ignore", under="ignore"):  # of a narrower dtype
-        return np.stack(found).astype(quadratic.dtype)
+        dtype = quadratic.dtype
+        return np.stack(found).astype(dtype), own.astype(dtype)
 
 
 class Blocks(Rows):
@@ -204,7 +211,7 @@ class Blocks(Rows):
             columns, known = _products(vector, X, weights, frame)
             seen = vector, X, weights, columns, known
             if backend == "cpu":
-                total = _by_means(*seen, _on_the_host(columns, known), total, frame)
+                total = _by_means(*seen, *_on_the_host(columns, known), total, frame)
             else:
                 total = _by_table(*seen, *_table(known), total, frame)
             # While this block is computed, the next is read; no further ahead.

@@ -290,7 +290,7 @@ def _host_log_partition_jvp(primals, tangents):
 
 def gig_means_cpu(
     posterior: tuple[Real, Real, Real], prior: tuple[Real, Real, Real]
-) -> tuple[Real, Real, Real, Real]:
+) -> tuple[tuple[Real, Real, Real, Real], Real]:
     """:func:`normix.special.gig_shared.gig_means_shared` by SciPy's ``kve``.
 
     Works under ``jit`` through a callback, and in the Gamma and inverse Gamma limits.
@@ -299,7 +299,8 @@ def gig_means_cpu(
     pairs = zip((p, a), prior[:2], strict=True)
     lanes = [jnp.append(jnp.full_like(b, x), y) for x, y in pairs]
     psi, log_y, inv_y, y = _host(lanes[0], lanes[1], jnp.append(b, prior[2]))
-    return psi[:-1] - psi[-1], log_y[:-1], inv_y[:-1], y[:-1]
+    own = jnp.stack([log_y[-1], inv_y[-1], y[-1]])
+    return (psi[:-1] - psi[-1], log_y[:-1], inv_y[:-1], y[:-1]), own
 
 
 def gig_log_partition(

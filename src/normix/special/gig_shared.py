@@ -66,7 +66,7 @@ class Table(NamedTuple):
     blocks: Int[Array, " turns"]  # blocks of degrees that count
     turns: Int[Array, ""]  # pairs that count; later ones replace earlier ones
     limit: Float[Array, "3 m 1"]  # of the Gamma limit in scale one
-    prior: Float[Array, "m 1"]  # psi + sqrt(ab) of the law beside
+    prior: Float[Array, "4 m"]  # of the law beside: psi + sqrt(ab), and its moments
 
 
 def _abscissae(nodes: int) -> np.ndarray:
@@ -100,16 +100,17 @@ def _kernel(q: Real, log_z: Real) -> Float[Array, "3 ..."]:
     with 1 for z.
     """
     limit = log_z < _floor(log_z.dtype)
-    # In the limit at order + 1, whose tails are short, and back by Γ(q + 1) = q Γ(q).
-    order = jnp.where(limit, q + 1, q)
+    # In the limit at order + 2, of which both tails are short, also under the weight
+    # e^{-t} that the sum reaches out for; and back by Γ(q + 2) = (q + 1) q Γ(q).
+    order = jnp.where(limit, q + 2, q)
     at = about_mode(order, jnp.where(limit, -jnp.inf, log_z))
     z = jnp.where(limit, 0.0, jnp.exp(log_z))
     mode = jnp.log(at.plus) - jnp.where(limit, 0.0, log_z)
     # The peak is order * mode - omega, omega = plus - order, and
     # omega - z = order²/(omega + z).
     psi = order * mode - order * (order / (at.plus - order + z)) + at.log_mass
-    psi = jnp.where(limit, psi - jnp.log(2 * q), psi)
-    log_y = mode + at.u - jnp.where(limit, 1 / q, 0.0)
+    psi = psi - jnp.where(limit, jnp.log(2 * q) + jnp.log(2 * (q + 1)), 0.0)
+    log_y = mode + at.u - jnp.where(limit, 1 / q + 1 / (q + 1), 0.0)
     lacking = jnp.where(q > 1, -jnp.log(2 * (q - 1)), jnp.inf)
     log_near = jnp.where(limit, lacking, jnp.log1p(at.below) - jnp.log(at.plus))
     return jnp.stack([psi, log_y, log_near])
@@ -184,15 +185,34 @@ def gig_table(query: Query) -> Table:
     start = first, low, top - low, jnp.array(True), edge, table
     turns, _, _, _, beside, table = lax.while_loop(lambda s: s[3], turn, start)
 
-    # psi of the prior from that of scale one, its mode's place being that of z = ab.
-    psi = beside[0, :, 1]
+    logs = jnp.log(prior_a), jnp.log(prior_b)
     prior_limit = prior_log_z < _floor(dtype)
-    log_scale = 0.5 * (jnp.log(prior_b) - jnp.log(prior_a))
-    edge = jnp.where(prior_p < 0, jnp.log(prior_b), -jnp.log(prior_a))
-    log_scale = jnp.where(prior_limit, edge, log_scale)
-    # Of GIG(q, 1, 0) the scale is 1; of GIG(q, z, z) as well.
-    psi = psi + prior_p * log_scale
-    return Table(*table, turns, beside[:, :, :1], psi[:, None])
+    own = _scaled(beside[:, :, 1], prior, logs, prior_limit)
+    return Table(*table, turns, beside[:, :, :1], jnp.stack(own))
+
+
+def _scaled(values, law, logs, limit) -> tuple[Real, Real, Real, Real]:
+    """``psi + sqrt(ab)`` and ``E[log Y]``, ``E[1/Y]``, ``E[Y]`` of ``GIG(p, a, b)``.
+
+    ``values`` are those of the law of scale one, see :func:`_kernel`; ``logs`` are
+    ``log a`` and ``log b``.
+    """
+    log_kve, mean_t, log_near = values
+    (p, a, b), (log_a, log_b) = law, logs
+    order, negative = jnp.abs(p), p < 0
+    log_scale = 0.5 * (log_b - log_a)
+    log_scale = jnp.where(limit, jnp.where(negative, log_b, -log_a), log_scale)
+    # z times the scale sqrt(a/b) of 1/Y is a; for negative orders Y and 1/Y change.
+    rate, other = jnp.where(negative, b, a), jnp.where(negative, a, b)
+    near = rate * jnp.exp(log_near)
+    # From the density's derivative, a sum of positive terms: a E[Y] = b E[1/Y] + 2p
+    far = (2 * order + jnp.where(limit, 0.0, other * near)) / rate
+    return (
+        log_kve + p * log_scale,
+        log_scale + jnp.where(negative, -mean_t, mean_t),
+        jnp.where(negative, far, near),
+        jnp.where(negative, near, far),
+    )
 
 
 def _tabulate(samples: Float[Array, "3 m 2 nodes"]):
@@ -238,12 +258,11 @@ def _interpolate(coefficients, blocks, x, right) -> Float[Array, "3 m n"]:
 def gig_means_by_table(
     table: Table, p: Real, a: Real, b: Float[Array, "m n"]
 ) -> tuple[Real, Real, Real, Real]:
-    """:func:`gig_means_shared` by tables made for these laws.
+    """The rows' part of :func:`gig_means_shared`, by tables made for these laws.
 
     ``p`` and ``a`` have shape ``(m,)``, ``b`` and every value ``(m, n)``.
     """
     p, a = p[:, None], a[:, None]
-    order, negative = jnp.abs(p), p < 0
     # Once: left to itself, XLA computes it anew in every consumer.
     log_a, log_b = jnp.log(a), lax.optimization_barrier(jnp.log(b))
     log_z = jnp.where(a > 0, 0.5 * (log_b + log_a), 0.5 * log_b - jnp.inf)
@@ -260,22 +279,11 @@ def gig_means_by_table(
 
     blank = jnp.full((3, *b.shape), jnp.nan, b.dtype)
     rows = lax.fori_loop(0, table.turns, turn, blank)
-    log_kve, mean_t, log_near = (
+    values = tuple(
         jnp.where(limit, x, y) for x, y in zip(table.limit, rows, strict=True)
     )
-    log_scale = 0.5 * (log_b - log_a)
-    log_scale = jnp.where(limit, jnp.where(negative, log_b, -log_a), log_scale)
-    # z times the scale sqrt(a/b) of 1/Y is a; for negative orders Y and 1/Y change.
-    rate, other = jnp.where(negative, b, a), jnp.where(negative, a, b)
-    near = rate * jnp.exp(log_near)
-    # From the density's derivative, a sum of positive terms: a E[Y] = b E[1/Y] + 2p
-    far = (2 * order + jnp.where(limit, 0.0, other * near)) / rate
-    return (
-        log_kve + p * log_scale - table.prior,
-        log_scale + jnp.where(negative, -mean_t, mean_t),
-        jnp.where(negative, far, near),
-        jnp.where(negative, near, far),
-    )
+    psi, log_y, inv_y, y = _scaled(values, (p, a, b), (log_a, log_b), limit)
+    return psi - table.prior[0][:, None], log_y, inv_y, y
 
 
 def limit_below(a: Real) -> Real:
@@ -300,11 +308,13 @@ def query(posterior: tuple[Real, Real, Real], prior: Real) -> Query:
 
 @jax.custom_batching.custom_vmap
 def _one_sweep(p, a, b, prior):
-    return tuple(x[0] for x in _sweep(p[None], a[None], b[None], prior[:, None]))
+    found = _sweep(p[None], a[None], b[None], prior[:, None])
+    return tuple(x[0] for x in found)
 
 
 def _sweep(p, a, b, prior):
-    return gig_means_by_table(gig_table(query((p, a, b), prior)), p, a, b)
+    table = gig_table(query((p, a, b), prior))
+    return *gig_means_by_table(table, p, a, b), table.prior[1:].T
 
 
 @_one_sweep.def_vmap
@@ -315,20 +325,21 @@ def _many_sweeps(m, batched, *arguments):
         x if whether else jnp.broadcast_to(x, (m, *x.shape))
         for x, whether in zip(arguments, batched, strict=True)
     )
-    return _sweep(p, a, b, prior.T), (True,) * 4
+    return _sweep(p, a, b, prior.T), (True,) * 5
 
 
 def gig_means_shared(
     posterior: tuple[Float[Array, ""], Float[Array, ""], Float[Array, " n"]],
     prior: tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]],
-) -> tuple[Real, Real, Real, Real]:
+) -> tuple[tuple[Real, Real, Real, Real], Float[Array, " 3"]]:
     """What an E-step needs of ``GIG(p, a, b_i)``, ``(p, a, b) = posterior``.
 
     **Returns**: four arrays of shape ``(n,)``: ``psi(posterior) + sqrt(a b_i)`` less
-    the same of the prior, ``E[log Y]``, ``E[1/Y]`` and ``E[Y]``. ``a = 0`` gives the
-    inverse Gamma limit and ``b_i = 0`` the Gamma limit. To be used where no
-    derivative is needed.
+    the same of the prior, ``E[log Y]``, ``E[1/Y]`` and ``E[Y]``; and these three
+    moments of the prior itself. ``a = 0`` gives the inverse Gamma limit and
+    ``b_i = 0`` the Gamma limit. To be used where no derivative is needed.
     """
     p, a, b = (jnp.asarray(x) for x in posterior)
     beside = jnp.stack([jnp.asarray(x, b.dtype) for x in prior])
-    return _one_sweep(p.astype(b.dtype), a.astype(b.dtype), b, beside)
+    *found, own = _one_sweep(p.astype(b.dtype), a.astype(b.dtype), b, beside)
+    return tuple(found), own

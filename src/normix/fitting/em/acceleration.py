@@ -1,8 +1,8 @@
 """Extrapolation of the EM iteration, on vectors of unconstrained coordinates.
 
-A model x and its EM step g(x) are known at every turn. What an accelerator proposes
-next is only a proposal: the loop accepts it if the log-likelihood does not fall, and
-otherwise goes to g(x), which EM guarantees.
+A model x, its EM step g(x) and its score are known at every turn. What an accelerator
+proposes next is only a proposal: the loop accepts it if the log-likelihood does not
+fall. Otherwise it asks for another, or goes to g(x), which EM guarantees.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.scipy.linalg import cho_solve
+from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
 _MEMORY = 5
@@ -24,13 +24,13 @@ class Accelerator(Protocol):
     """What an acceleration remembers; a pytree."""
 
     def proposal(
-        self, x: Float[Array, " k"], g: Float[Array, " k"]
+        self, x: Float[Array, " k"], g: Float[Array, " k"], score: Float[Array, " k"]
     ) -> tuple[Float[Array, " k"], Accelerator]:
         """Where to go next, after ``x`` was accepted; not finite for plain EM."""
         ...
 
-    def refused(self) -> Accelerator:
-        """After the last proposal was not accepted."""
+    def refused(self) -> tuple[Float[Array, " k"], Accelerator]:
+        """Where to go after the last proposal was not accepted; as above."""
         ...
 
 
@@ -51,7 +51,7 @@ class Anderson(NamedTuple):
         zero, rows = jnp.zeros(size, dtype), jnp.zeros((_MEMORY, size), dtype)
         return cls(zero, zero, rows, rows, jnp.asarray(-1), jnp.ones((), dtype))
 
-    def proposal(self, x, g):
+    def proposal(self, x, g, score):
         f = g - x
         step, change = x - self.x, f - self.f
         length = jnp.sqrt(change @ change)
@@ -86,7 +86,106 @@ class Anderson(NamedTuple):
 
     def refused(self):
         used = jnp.maximum(self.used - 1, 0)
-        return self._replace(used=used, damping=self.damping / 4)
+        nowhere = jnp.full_like(self.x, jnp.nan)
+        return nowhere, self._replace(used=used, damping=self.damping / 4)
+
+
+# Pairs that a quasi-Newton method remembers.
+_PAIRS = 8
+# Shorter steps along one direction, each a quarter of the last.
+_TRIES = 3
+
+
+class QuasiNewton(NamedTuple):
+    """Limited-memory BFGS on the score, with EM's own step for a first guess.
+
+    EM's step is the score in the metric of the complete data's information, to first
+    order. That is what the updates of limited-memory BFGS begin with, and nothing needs
+    to be scaled: without a memory the direction is EM's (as in QN2 of Jamshidian &
+    Jennrich, J. R. Stat. Soc. B 59, 1997, there with a full matrix).
+    """
+
+    x: Float[Array, " k"]
+    f: Float[Array, " k"]  # g - x
+    score: Float[Array, " k"]
+    # Pairs, the newest first: steps in x, falls of the score, and changes of f, each
+    # in the unit in which step · fall = 1.
+    steps: Float[Array, "m k"]
+    falls: Float[Array, "m k"]
+    changes: Float[Array, "m k"]
+    used: Int[Array, ""]
+    direction: Float[Array, " k"]
+    rate: Float[Array, ""]  # score · direction: twice the gain to be expected
+    tries: Int[Array, ""]  # of shorter steps; -1 where EM's own was made
+
+    @classmethod
+    def begin(cls, size: int, dtype) -> QuasiNewton:
+        zero, rows = jnp.zeros(size, dtype), jnp.zeros((_PAIRS, size), dtype)
+        none, infinite = jnp.asarray(-1), jnp.full((), jnp.inf, dtype)
+        state = zero, zero, zero, rows, rows, rows
+        return cls(*state, none, zero, infinite, none)
+
+    def proposal(self, x, g, score):
+        f = g - x
+        # What EM does not move is held.
+        score = jnp.where(f == 0, 0.0, score)
+        step, fall, change = x - self.x, self.score - score, f - self.f
+        curvature = step @ fall
+        least = jnp.finfo(x.dtype).eps * jnp.sqrt((step @ step) * (fall @ fall))
+        finite = jnp.isfinite(f).all() & jnp.isfinite(score).all()
+        good = finite & (self.used >= 0) & (curvature > least)
+        unit = jnp.sqrt(jnp.where(good, curvature, 1.0))
+
+        def push(rows, new):
+            both = jnp.concatenate([(new / unit)[None, :], rows[:-1]])
+            return jnp.where(good, both, rows)
+
+        steps, falls = push(self.steps, step), push(self.falls, fall)
+        changes = push(self.changes, change)
+        used = jnp.maximum(self.used, 0) + good
+        # H0, EM's metric, is known where it is needed: of the score it is f, and of a
+        # fall the change of f, less its sign. The recursion of Nocedal (Math. Comp. 35,
+        # 1980), first from the newest pair to the oldest and then back, is two
+        # triangular systems; pairs that are not there are rows of zeros.
+        absent = np.arange(_PAIRS) >= jnp.minimum(used, _PAIRS)
+        products = jnp.tril(steps @ falls.T) + jnp.diag(absent.astype(x.dtype))
+        first = solve_triangular(products, steps @ score, lower=True)
+        half = f + first @ changes
+        second = solve_triangular(products, first - falls @ half, lower=True, trans=1)
+        direction = half + second @ steps
+        rate = score @ direction
+        useful = (used > 0) & (rate > 0) & jnp.isfinite(direction).all()
+        following = jnp.where(useful, x + direction, jnp.nan)
+        state = QuasiNewton(
+            jnp.where(finite, x, 0.0),
+            jnp.where(finite, f, 0.0),
+            jnp.where(finite, score, 0.0),
+            steps,
+            falls,
+            changes,
+            jnp.where(finite, used, -1),
+            direction,
+            jnp.where(useful, rate, jnp.inf),
+            jnp.where(useful, 0, -1),
+        )
+        return following, state
+
+    def refused(self):
+        tries = self.tries + 1
+        again = (self.tries >= 0) & (tries <= _TRIES)
+        shorter = self.x + 0.25 ** tries.astype(self.x.dtype) * self.direction
+        following = jnp.where(again, shorter, jnp.nan)
+        # Pairs that lead nowhere are forgotten.
+        steps, falls, changes = (
+            jnp.where(again, x, 0.0) for x in (self.steps, self.falls, self.changes)
+        )
+        return following, self._replace(
+            steps=steps,
+            falls=falls,
+            changes=changes,
+            used=jnp.where(again, self.used, 0),
+            tries=jnp.where(again, tries, -1),
+        )
 
 
 class Squarem(NamedTuple):
@@ -104,7 +203,7 @@ class Squarem(NamedTuple):
         zero = jnp.zeros(size, dtype)
         return cls(zero, zero, jnp.array(False))
 
-    def proposal(self, x, g):
+    def proposal(self, x, g, score):
         r, v = self.f, (g - x) - self.f
         length = -jnp.sqrt(r @ r) / jnp.sqrt(v @ v)
         # Not shorter than the two plain steps.
@@ -114,7 +213,8 @@ class Squarem(NamedTuple):
         return jnp.where(self.second, following, jnp.nan), state
 
     def refused(self):
-        return self._replace(second=jnp.array(False))
+        nowhere = jnp.full_like(self.x, jnp.nan)
+        return nowhere, self._replace(second=jnp.array(False))
 
 
 class Plain(NamedTuple):
@@ -124,11 +224,16 @@ class Plain(NamedTuple):
     def begin(cls, size: int, dtype) -> Plain:
         return cls()
 
-    def proposal(self, x, g):
+    def proposal(self, x, g, score):
         return jnp.full_like(x, jnp.nan), self
 
     def refused(self):
-        return self
+        return jnp.full((), jnp.nan), self
 
 
-ACCELERATIONS = {"none": Plain, "anderson": Anderson, "squarem": Squarem}
+ACCELERATIONS = {
+    "none": Plain,
+    "quasi-newton": QuasiNewton,
+    "anderson": Anderson,
+    "squarem": Squarem,
+}

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from normix._compile import small
-from normix.fitting.em.acceleration import ACCELERATIONS, Accelerator
+from normix.fitting.em.acceleration import ACCELERATIONS, Accelerator, QuasiNewton
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.problem import Problem
 from normix.fitting.em.step import Found, Memory
 from normix.mixtures.coordinates import at_coordinates, coordinates, gauge_scale
 from normix.mixtures.law import Frame, Law, Swept
 from normix.mixtures.poles import at_pole
+from normix.mixtures.score import score
 
 # A fall of the mean log-likelihood by so many units in the last place of 1 + |it| is
 # rounding: the tables of the E-step are good to some tens of them.
@@ -87,7 +88,9 @@ def judged(
     if state.memory is not None:
         rising = jnp.array(True)  # a rule may have another aim
     # At a pole of the density the likelihood has no maximum to be found.
-    pole, share = at_pole(law.gig, frame.d, swept.near[0], swept.head[3])
+    # Of a row of mean weight, whatever weights are counted in.
+    total_inv_y = problem.settings[2] * (swept.head[3] / swept.head[1])
+    pole, share = at_pole(law.gig, frame.d, swept.near[0], total_inv_y)
     accepted = finite & rising & ~pole
     raw, scaled = _change(frame.unpack(state.model), law, problem)
     # The law of Y may go on when all else has come to rest. A gain of δ²/2 is a step
@@ -96,24 +99,34 @@ def judged(
     scaled = jnp.maximum(scaled, jnp.sqrt(2 * gain))
     converged = accepted & ~first & (scaled <= problem.settings[0])
 
-    # Onwards from an accepted proposal, by extrapolation if there is one.
-    ahead, extrapolated, accelerator = found.following, jnp.array(False), ()
+    # Onwards by EM's own step, or by a leap: from an accepted proposal, or after a
+    # refused one from the model.
+    own = jnp.where(accepted, found.following, state.following)
+    ahead, leaps, accelerator = own, jnp.array(False), state.accelerator
     if acceleration != "none":
-        ahead, extrapolated, accelerator = _leap(state, law, found, problem, frame)
+        onward = _proposal(state, law, swept, found, problem, frame)
+        vector, accelerator = _where(accepted, onward, accelerator.refused())
+        leap, leaps = _leap(vector, law, problem, frame)
+        ahead = jnp.where(leaps, leap, own)
+    if isinstance(accelerator, QuasiNewton):
+        # The gain to be expected, in nats of all rows: the score in the metric of
+        # the information.
+        scaled = 0.5 * problem.settings[2] * accelerator.rate
+        converged = accepted & ~first & (scaled <= problem.settings[0])
     onwards = Status(
         outcome=jnp.where(converged, Outcome.CONVERGED, Outcome.RUNNING),
         n_iter=old.n_iter + 1,
-        plain=~extrapolated,
+        plain=~leaps,
         log_likelihood=log_likelihood,
         change=raw,
         criterion=scaled,
         share=share,
     )
-    # From a refused leap back to EM's own step; if that is refused, nothing is left.
-    # The turn counts, and finds the model where it was.
+    # From a refused leap to another, or back to EM's own step; if that is refused,
+    # nothing is left. The turn counts, and finds the model where it was.
     zero = jnp.zeros_like(raw)
     back = old._replace(
-        n_iter=old.n_iter + 1, plain=jnp.ones_like(raw), change=zero, criterion=zero
+        n_iter=old.n_iter + 1, plain=~leaps, change=zero, criterion=zero
     )
     # Where EM's own step is refused. That it falls at all means that the tables of
     # the E-step, or an M-step far out, lack the digits; that it is at a pole, that the
@@ -135,15 +148,11 @@ def judged(
     memory = state.memory
     if memory is not None:
         memory = _where(accepted, found.memory, memory)
-    if acceleration != "none":
-        accelerator = _where(accepted, accelerator, state.accelerator.refused())
-    else:
-        accelerator = state.accelerator
     return State(
         status,
         jnp.where(accepted, state.proposal, state.model),
-        chosen(ahead, state.proposal, state.following),
-        jnp.where(accepted, found.following, state.following),
+        chosen(ahead, state.proposal, ahead),
+        own,
         accelerator,
         memory,
     )
@@ -153,21 +162,30 @@ def _where(condition, new, old):
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), new, old)
 
 
-def _leap(state: State, law: Law, found: Found, problem: Problem, frame: Frame):
-    """The accelerator's proposal, whether there is one, and what it remembers."""
+def _proposal(state: State, law: Law, swept: Swept, found: Found, problem, frame):
+    """The accelerator's proposal beyond an accepted law, and what it remembers."""
     unit, has_order = problem.scale, problem.settings[1] > 0
     following = frame.unpack(found.following)
     x, g = (coordinates(m.in_units(1 / unit), has_order) for m in (law, following))
-    vector, accelerator = state.accelerator.proposal(x, g)
+    # Into a limit of the family, or out of it, leads EM alone.
+    same = ((law.gig[1:] == 0) == (following.gig[1:] == 0)).all()
+    x = jnp.where(same, x, jnp.nan)
+    slope = score(law, swept, frame, x, has_order, unit)
+    return state.accelerator.proposal(x, g, slope)
+
+
+def _leap(vector: Array, law: Law, problem: Problem, frame: Frame):
+    """The law with proposed coordinates, and whether there is one."""
+    unit, has_order = problem.scale, problem.settings[1] > 0
     least = problem.held.alpha_min
     if least is not None:
         # The order itself, or the logarithm of a shape.
-        bound = jnp.where(has_order, least, jnp.log(least))
+        inside = has_order & (law.gig[1:] > 0).all()
+        bound = jnp.where(inside, least, jnp.log(least))
         vector = vector.at[-2].set(jnp.maximum(vector[-2], bound))
     leap = at_coordinates(law, vector, has_order).in_units(unit)
     leap = frame.pack(leap.rescaled(gauge_scale(leap, *problem.gauge)))
-    good = jnp.isfinite(vector).all() & jnp.isfinite(leap).all()
-    return jnp.where(good, leap, found.following), good, accelerator
+    return leap, jnp.isfinite(vector).all() & jnp.isfinite(leap).all()
 
 
 def _change(old: Law, new: Law, problem: Problem) -> tuple[Array, Array]:

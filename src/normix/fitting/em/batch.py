@@ -55,14 +55,18 @@ class BatchEMFitter(Options):
 
     - ``algorithm``: "em", or "mcecm", which repeats the E-step between the M-steps of
       (μ, γ, Σ) and of the mixing law (Meng & Rubin, Biometrika 80, 1993).
-    - ``acceleration``: "none", "anderson" or "squarem": extrapolates, where that does
-      not lower the likelihood; to the same maximum in several times fewer iterations.
+    - ``acceleration``: "none"; "quasi-newton", limited-memory BFGS that begins with
+      EM's own step (Jamshidian & Jennrich, J. R. Stat. Soc. B 59, 1997) and gets to the
+      maximum where EM takes thousands of iterations; "anderson" or "squarem", which
+      extrapolate EM's steps. None of them lets the likelihood fall.
     - ``max_iter``, ``tol``: stop after so many iterations, or when the parameter
       change falls to ``tol``: the largest over (μ, γ, L_Σ) of
       rms(new - old)/(1 + rms(old)), both in the data's units and with each column in
       units of its standard deviation, which makes it mean the same for returns of
       0.01 as for returns of 1 per cent; and √(2 gain), where the gain is that of the
-      mean log-likelihood: the step in standard errors of one observation.
+      mean log-likelihood: the step in standard errors of one observation. With
+      "quasi-newton" instead when no more than ``tol`` of log-likelihood, over all rows,
+      is to be gained: half the square of the score in the metric of the information.
     - ``verbose``: 0 silent, 1 header and closing line, 2 a row an iteration.
     - ``regularization``: "none", or the gauge kept after every M-step:
       "det_sigma_one" (det Σ = 1), "det_sigma_x" (det Σ as in the initial model),
@@ -267,8 +271,8 @@ class BatchEMFitter(Options):
         rows, held, rule = data.rows, self.held(like), self.eta_update
         moments = rows.centre, rows.scale
         gauge = float(REGULARIZATIONS.index(kept))
-        tol = self.tol
-        problem, vector = posed(joint, moments, tol, gauge, held, rule, plan)
+        tol, n = self.tol, float(rows.n)
+        problem, vector = posed(joint, moments, tol, n, gauge, held, rule, plan)
         memory = None
         if rule is not None:
             memory = Memory(joint.expectations(), rule.initial_state())
@@ -335,8 +339,9 @@ def _before_fit(
     plan = Plan(
         frame, law, fitter.algorithm, fitter.acceleration, m_step=fitter.solver()
     )
-    two: Any = jax.ShapeDtypeStruct((2,), vector.dtype)
-    problem = Problem(rows.centre, rows.scale, two, two, Held(), fitter.eta_update)
+    two, three = (jax.ShapeDtypeStruct((k,), vector.dtype) for k in (2, 3))
+    asked: tuple[Any, ...] = two, three, Held(), fitter.eta_update
+    problem = Problem(rows.centre, rows.scale, *asked)
     rehearsed(vector, None, rows, problem, plan)
 
 

@@ -35,7 +35,9 @@ class EMResult(eqx.Module):
       maximum.
     - ``criteria``: what was compared with ``tol`` in each iteration: the larger of the
       parameter change, the same with every column in units of its standard
-      deviation, and √(2 gain) of the log-likelihood; None as the histories.
+      deviation, and √(2 gain) of the log-likelihood; of a quasi-Newton fit the gain
+      in log-likelihood still to be expected; 0 where a proposal was refused. None as
+      the histories.
     - ``starts``: of a fit with several starts the results of all, each field with an
       axis of starts in front; else None.
     - ``bounded``: whether ``alpha_min`` kept the likelihood bounded, or a fixed order.

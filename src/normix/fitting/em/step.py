@@ -12,7 +12,7 @@ from normix._compile import small
 from normix.fitting.em.problem import Plan, Problem
 from normix.fitting.em.rules import EtaUpdateRule
 from normix.mixtures.coordinates import gauge_scale
-from normix.mixtures.law import Frame, Swept
+from normix.mixtures.law import Frame, Swept, statistics_head
 from normix.mixtures.maximum import mixing_maximised, normal_maximised
 from normix.mixtures.rows import Rows
 from normix.mixtures.statistics import MixtureStatistics
@@ -110,7 +110,7 @@ def updated(
     about = eta.translate(-shift)
     one = jnp.ones_like(swept.head[0])
     of_y = about.E_log_Y, about.E_inv_Y, about.E_Y
-    head = jnp.stack([swept.head[0] / swept.head[1], one, *of_y])
+    head = statistics_head(swept.head[0] / swept.head[1], one, *of_y)
     near = jnp.full_like(swept.near, jnp.inf)
     return Swept(head, frame.tail(about), near), Memory(eta, rule_state)
 

@@ -18,7 +18,7 @@ from normix.fitting.em.problem import Plan, Problem
 from normix.fitting.em.step import Memory, in_unit, mixing, updated
 from normix.mixtures.in_one import InOne, Layout
 from normix.mixtures.joint import JointNormalMixture
-from normix.mixtures.law import Frame, Swept
+from normix.mixtures.law import Frame, Swept, statistics_head
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.maximum import normal_maximised
 from normix.mixtures.poles import at_pole
@@ -255,7 +255,7 @@ def _reported(
 def _averaged(vector: Array, average: MixtureStatistics, frame: Frame) -> Swept:
     eta = average.translate(-frame.unpack(vector).mu)
     zero, one = jnp.zeros_like(eta.E_Y), jnp.ones_like(eta.E_Y)
-    head = jnp.stack([zero, one, eta.E_log_Y, eta.E_inv_Y, eta.E_Y])
+    head = statistics_head(zero, one, eta.E_log_Y, eta.E_inv_Y, eta.E_Y)
     return Swept(head, frame.tail(eta), jnp.full(frame.d + 1, jnp.inf, head.dtype))
 
 

@@ -1,0 +1,55 @@
+r"""The score: derivatives of the log-likelihood, from what an E-step has gathered.
+
+Fisher's identity: let :math:`Q(c) = \hat\eta \cdot \theta(c) - \psi(\theta(c))` be the
+expected log-density of the complete data, with the E-step's expectations
+:math:`\hat\eta` held fixed. At the law of the E-step its gradient is that of the mean
+log-likelihood
+(Dempster, Laird & Rubin, J. R. Stat. Soc. B 39, 1977). The derivatives of the mixing
+law's :math:`\psi` are its own expectations, which the E-step's table has as well: no
+Bessel function is differentiated.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from normix.mixtures.coordinates import at_coordinates, gauge_a_eq_b
+from normix.mixtures.law import Frame, Law, Swept
+
+
+def score(
+    at: Law,
+    swept: Swept,
+    frame: Frame,
+    point: Float[Array, " k"],
+    has_order: ArrayLike,
+    unit: Float[Array, " d"],
+) -> Float[Array, " k"]:
+    """The gradient of the mean log-likelihood at ``point``, the coordinates of ``at``.
+
+    They are those of :func:`~normix.mixtures.coordinates.coordinates`, of ``X/unit``;
+    ``swept`` is the E-step at ``at``. What is fixed, such as an argument that is 0 in a
+    limit, has the derivative 0.
+    """
+    eta = frame.means(swept)
+    _, a, b = at.gig
+    own_log_y, own_inv_y, own_y = swept.head[5:] / swept.head[1]
+    excess = jnp.stack(
+        [
+            eta.E_log_Y - own_log_y,
+            # At the limits, where these may be infinite, a or b does not move.
+            -0.5 * jnp.where(a > 0, eta.E_Y - own_y, 0.0),
+            -0.5 * jnp.where(b > 0, eta.E_inv_Y - own_inv_y, 0.0),
+        ]
+    )
+    # The E-step was taken in the law's own unit of Y.
+    back = 1 / gauge_a_eq_b(at.gig)
+
+    def expected(vector):
+        law = at_coordinates(at, vector, has_order).in_units(unit).rescaled(back)
+        given_y = law.dispersion.expected_log_density(eta, law.mu - at.mu, law.gamma)
+        return given_y + law.gig @ excess
+
+    return jax.grad(expected)(point)
