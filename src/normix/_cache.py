@@ -24,7 +24,7 @@ def cache_compilations(path: str | os.PathLike[str] | None = None) -> Path:
     >>> import normix
     >>> folder = normix.cache_compilations(tempfile.mkdtemp())
     """
-    given = getattr(jax.config, "jax_compilation_cache_dir")  # noqa: B009 (not typed)
+    given = cache_folder()
     if path is None and given:
         return Path(given)
     folder = _user_cache() / "normix" if path is None else Path(path)
@@ -33,6 +33,11 @@ def cache_compilations(path: str | os.PathLike[str] | None = None) -> Path:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder
+
+
+def cache_folder() -> str | None:
+    """The folder of JAX's persistent cache, None where that is off."""
+    return getattr(jax.config, "jax_compilation_cache_dir")  # noqa: B009 (not typed)
 
 
 def _user_cache() -> Path:

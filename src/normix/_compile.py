@@ -30,6 +30,8 @@ ROWS = {"xla_backend_optimization_level": 1}
 
 
 class _Thread(local):
+    """Of every thread its own."""
+
     rehearsing = False
 
 
@@ -42,22 +44,24 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="normix-compile")
 
 
-def rehearse(key: Hashable, function: Callable[..., object], *args: object) -> None:
+def rehearse(key: Hashable, function: Callable[..., object], *args: object) -> bool:
     """Compile what ``function(*args)`` is going to need, its programs side by side.
 
     ``function`` is gone through with every :func:`compiled` function only prepared
     and its result a shape: the programs compile in threads of their own, while this
     one goes on to the next, and to other work until it needs the first. So
-    ``function`` must not look at what they return. Once for every ``key``.
+    ``function`` must not look at what they return. Once for every ``key``: **returns**
+    whether this was the first time.
     """
     if key in _rehearsed:
-        return
+        return False
     _rehearsed.add(key)
     _thread.rehearsing = True
     try:
         function(*args)
     finally:
         _thread.rehearsing = False
+    return True
 
 
 class Compiled(Generic[P, R]):

@@ -11,6 +11,7 @@ import pytest
 import scipy.optimize
 
 import normix
+from normix.fitting.em.acceleration import QuasiNewton
 from normix.mixtures.coordinates import at_coordinates, coordinates
 from normix.mixtures.model_steps import packed, swept_over
 from normix.mixtures.posterior import log_density_of_rows
@@ -74,6 +75,36 @@ def test_score_on_the_boundary(family):
     point, got = by_identity(vector, swept, *about)
     want = by_differentiation(packed(joint), point, X, *about)
     np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+
+
+# -- the method ----------------------------------------------------------------------
+
+
+def test_on_a_quadratic():
+    """BFGS proper: after as many steps as there are coordinates, at the maximum."""
+    rng = np.random.default_rng(1)
+    root = rng.normal(size=(4, 4))
+    information = root @ root.T + np.eye(4)
+    complete = information + np.diag([3.0, 1.0, 0.5, 2.0])
+    top = rng.normal(size=4)
+
+    def em(x):
+        slope = information @ (top - x)
+        return x + np.linalg.solve(complete, slope), slope
+
+    state, x = QuasiNewton.begin(4, np.float64), np.zeros(4)
+    for _ in range(12):
+        g, slope = em(x)
+        ahead, state = state.proposal(jnp.asarray(x), jnp.asarray(g), slope)
+        x = np.where(np.isfinite(ahead), ahead, g)
+    np.testing.assert_allclose(x, top, atol=1e-7)
+    # A model without coordinates forgets all; the next step is EM's own.
+    nan = jnp.full(4, jnp.nan)
+    _, state = state.proposal(nan, nan, nan)
+    assert not np.any(state.steps)
+    g, slope = em(np.ones(4))
+    ahead, state = state.proposal(jnp.ones(4), jnp.asarray(g), slope)
+    assert np.isnan(ahead).all()
 
 
 # -- fits ----------------------------------------------------------------------------
@@ -170,7 +201,8 @@ def test_the_same_under_jit():
     )
 
 
-def test_the_scale_of_weights_does_not_matter():
+def test_weights_by_their_proportions():
+    """Their scale does not matter, nor does a row that weighs nothing."""
     X = rows(200, 2)
     start = normix.NormalInverseGaussian.default_init(X)
     fitter = normix.BatchEMFitter(acceleration="quasi-newton", tol=1e-6)
@@ -180,3 +212,8 @@ def test_the_scale_of_weights_does_not_matter():
         assert fit.converged
         assert fit.n_iter == plain.n_iter
         assert fit.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-10)
+    more = np.concatenate([X, X[:40] + 1])
+    weights = np.repeat([1.0, 0.0], [200, 40])
+    fit = fitter.fit(start, more, weights=weights)
+    assert fit.n_iter == plain.n_iter
+    assert fit.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-9)

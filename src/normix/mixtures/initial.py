@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from normix._arrays import is_spread, is_traced
+from normix._cache import cache_folder
 from normix._compile import rehearse, small
 from normix._loops import eagerly, repeat
 from normix.exponential_family import SolverOptions
@@ -221,11 +222,17 @@ def _short_fit(
     left: Any = np.full(1, _STEPS, dtype)
     one: Any = np.ones((), dtype)
     if (outline := rows.outline) is not None:
-        key = law, frame, outline.size, dtype
-        rehearse(("climb", *key), climb, begin, outline)
-        rehearse(("step", *key), step, _Stepping(left, begin.best, one), outline)
-        for prepare in BEFORE_FITS:
-            prepare(law, begin.best, outline, frame)
+
+        def opening():
+            climb(begin, outline)
+            step(_Stepping(left, begin.best, one), outline)
+
+        new = rehearse(("start", law, frame, outline.size, dtype), opening)
+        # With a cache there is no compiling, behind which to hide the tracing of a fit
+        # that may yet be another.
+        if new and cache_folder() is None:
+            for prepare in BEFORE_FITS:
+                prepare(law, begin.best, outline, frame)
     top = repeat(lambda status: status[0] < orders * rungs, climb, begin)
     state = repeat(lambda status: status[0] > 0, step, _Stepping(left, top.best, one))
     return state.vector, state.mean_y

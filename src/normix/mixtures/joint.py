@@ -255,7 +255,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
     def coordinates(self) -> Float[Array, " k"]:
         """Unconstrained coordinates of the law of X, in the gauge of its own.
 
-        Not finite on the boundary of the family of Y.
+        On the boundary of the family of Y they are those along the boundary.
         """
         law, has_order = self.law(), self.subordinator.has_order
         return coordinates(law, has_order)[self._free(law)]

@@ -113,7 +113,7 @@ class QuasiNewton(NamedTuple):
     steps: Float[Array, "m k"]
     falls: Float[Array, "m k"]
     changes: Float[Array, "m k"]
-    used: Int[Array, ""]
+    used: Int[Array, ""]  # pairs seen; -1 where x has no predecessor
     direction: Float[Array, " k"]
     rate: Float[Array, ""]  # score · direction: twice the gain to be expected
     tries: Int[Array, ""]  # of shorter steps; -1 where EM's own was made
@@ -138,15 +138,17 @@ class QuasiNewton(NamedTuple):
 
         def push(rows, new):
             both = jnp.concatenate([(new / unit)[None, :], rows[:-1]])
-            return jnp.where(good, both, rows)
+            # A model without coordinates, as on the way into a limit, forgets all.
+            return jnp.where(finite, jnp.where(good, both, rows), 0.0)
 
         steps, falls = push(self.steps, step), push(self.falls, fall)
         changes = push(self.changes, change)
         used = jnp.maximum(self.used, 0) + good
-        # H0, EM's metric, is known where it is needed: of the score it is f, and of a
-        # fall the change of f, less its sign. The recursion of Nocedal (Math. Comp. 35,
-        # 1980), first from the newest pair to the oldest and then back, is two
-        # triangular systems; pairs that are not there are rows of zeros.
+        # The first guess H0 is EM's metric. Of the score it makes f, and of a fall of
+        # the score minus the change of f: nothing else is needed.
+        # The recursion of Nocedal (Math. Comp. 35, 1980) goes from the newest pair to
+        # the oldest and back. Either way is a triangular system. Pairs that are not
+        # there are rows of zeros.
         absent = np.arange(_PAIRS) >= jnp.minimum(used, _PAIRS)
         products = jnp.tril(steps @ falls.T) + jnp.diag(absent.astype(x.dtype))
         first = solve_triangular(products, steps @ score, lower=True)

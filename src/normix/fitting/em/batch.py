@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -25,6 +24,7 @@ from normix.fitting.em.problem import Held, Plan, Problem, posed
 from normix.fitting.em.report import Report
 from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule
+from normix.fitting.em.starts import best, best_of_batch, stacked
 from normix.fitting.em.step import Memory
 from normix.mixtures.coordinates import REGULARIZATIONS
 from normix.mixtures.in_one import InOne, layout_of, rows_on_devices, sample_of
@@ -200,9 +200,9 @@ class BatchEMFitter(Options):
         if n_starts == 1:
             result = run(joint)
         elif data.source is None:
-            result = _best_of_batch(jax.vmap(run)(_stacked(joints)))
+            result = best_of_batch(jax.vmap(run)(stacked(joints)))
         else:
-            result = _best([run(start) for start in joints], self.max_iter)
+            result = best([run(start) for start in joints], self.max_iter)
         seconds = time.perf_counter() - began
         if data.source is not None:
             result = eqx.tree_at(lambda r: r.elapsed_time, result, seconds)
@@ -228,16 +228,17 @@ class BatchEMFitter(Options):
             rows = rows.astype(dtype)
             w = None if w is None else w.astype(dtype)
             in_one = InOne(rows, w, moments_of(rows), layout)
-            return _Data(in_one, dtype, rows, None)
+            return _Data(in_one, _counted(rows.shape[0], w), dtype, rows, None)
         if layout.mesh is not None:
             spread = rows_on_devices(rows, w, dtype, layout)
-            return _Data(spread, dtype, sample_of(rows, layout), rows)
+            n = _counted(rows.shape[0], w)
+            return _Data(spread, n, dtype, sample_of(rows, layout), rows)
         host = np.asarray(rows)
         weighed = None if w is None else np.asarray(w)
         size = block_length(len(host), self.chunk_size)
         blocks = blocks_in_memory(host, weighed, moments_of(host), dtype, size)
         counted = host if weighed is None else host[weighed > 0]
-        return _Data(blocks, dtype, host, counted)
+        return _Data(blocks, float(len(counted)), dtype, host, counted)
 
     def _data_in_passes(self, model, passes: RowPasses, weights) -> _Data:
         univariate = model._axes == 1
@@ -252,7 +253,7 @@ class BatchEMFitter(Options):
         moments = Moments(found.mean.astype(dtype), found.scale.astype(dtype))
         size = block_length(found.n, self.chunk_size)
         blocks = blocks_in_passes(passes, found.n, w, moments, dtype, size)
-        return _Data(blocks, dtype, None, passes)
+        return _Data(blocks, _counted(found.n, w), dtype, None, passes)
 
     def _run(self, like: MarginalMixture, joint, data: _Data, told) -> EMResult:
         """One fit from one start."""
@@ -271,7 +272,7 @@ class BatchEMFitter(Options):
         rows, held, rule = data.rows, self.held(like), self.eta_update
         moments = rows.centre, rows.scale
         gauge = float(REGULARIZATIONS.index(kept))
-        tol, n = self.tol, float(rows.n)
+        tol, n = self.tol, data.n
         problem, vector = posed(joint, moments, tol, n, gauge, held, rule, plan)
         memory = None
         if rule is not None:
@@ -326,9 +327,18 @@ class _Data(NamedTuple):
     """Rows for E-steps, and other views of them."""
 
     rows: Rows
+    n: Any  # rows that weigh something
     dtype: np.dtype
     sample: np.ndarray | Array | None  # rows for random starts
     source: Source | None  # for what is told of equal rows; None under jit
+
+
+def _counted(n: int, weights: Array | np.ndarray | None) -> Any:
+    """How many of ``n`` rows weigh something; an array under ``jit``."""
+    if weights is None:
+        return float(n)
+    count = (weights > 0).sum()
+    return count if is_traced(count) else float(count)
 
 
 def _before_fit(
@@ -346,47 +356,3 @@ def _before_fit(
 
 
 BEFORE_FITS.append(_before_fit)
-
-
-def _stacked(trees: list) -> Any:
-    return jax.tree.map(lambda *x: jnp.stack(x), *trees)
-
-
-def _best_of_batch(every: EMResult) -> EMResult:
-    """The best of fits that are traced, with all of them beside it."""
-    score = jnp.where(every.unbounded, -jnp.inf, every.log_likelihood)
-    best = jnp.argmax(jnp.where(jnp.isnan(score), -jnp.inf, score))
-    chosen = jax.tree.map(lambda leaf: leaf[best], every)
-    return eqx.tree_at(lambda r: r.starts, chosen, every, is_leaf=_is_none)
-
-
-def _best(fits: list[EMResult], max_iter: int) -> EMResult:
-    """The best of several fits, with all of them beside it."""
-
-    def score(fit: EMResult) -> float:
-        # At a pole there is no maximum, however high the likelihood.
-        worst = fit.unbounded or np.isnan(fit.log_likelihood)
-        return -np.inf if worst else fit.log_likelihood
-
-    def padded(history):
-        if history is None:
-            return None
-        return np.pad(history, (0, max_iter - len(history)), constant_values=np.nan)
-
-    best = max(fits, key=score)
-    whole = [_with_histories(fit, padded) for fit in fits]
-    every = jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *whole)
-    return eqx.tree_at(lambda r: r.starts, best, every, is_leaf=_is_none)
-
-
-def _with_histories(fit: EMResult, change) -> EMResult:
-    return dataclasses.replace(
-        fit,
-        log_likelihoods=change(fit.log_likelihoods),
-        param_changes=change(fit.param_changes),
-        criteria=change(fit.criteria),
-    )
-
-
-def _is_none(x) -> bool:
-    return x is None

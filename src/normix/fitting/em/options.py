@@ -24,23 +24,7 @@ ALPHA_MIN = {"density": 0.1, "inverse_moment": 1.1}
 
 
 class Options(eqx.Module):
-    """What the fitters have in common.
-
-    - ``verbose``: how much is printed.
-    - ``regularization``: "none", or the gauge kept after every M-step:
-      "det_sigma_one" (det Σ = 1), "det_sigma_x" (det Σ as in the initial model),
-      "a_eq_b".
-    - ``symmetric``: hold γ = 0.
-    - ``fix``: parameters to hold, by name: "mu" (shape ``(d,)``), and "p", the order
-      of a generalized hyperbolic model; 1 gives hyperbolic laws.
-    - ``alpha_min``: the least shape of a variance gamma model, or order of a
-      generalized hyperbolic one: a number, "density" (d/2 + 0.1, a bounded density)
-      or "inverse_moment" (d/2 + 1.1, finite E[1/Y | x] everywhere).
-    - ``e_step_backend``: "jax", or "cpu" for :func:`scipy.special.kve`.
-    - ``m_step_backend``, ``m_step_method``: "jax" or "cpu" (SciPy); "newton", "lbfgs"
-      or "bfgs", for subordinators without a closed-form M-step.
-    - ``m_step_kwargs``: ``maxiter`` and ``tol`` of the subordinator's solver.
-    """
+    """What the fitters have in common: see :class:`~normix.BatchEMFitter`."""
 
     _: KW_ONLY
     verbose: int = eqx.field(static=True, default=0)
