@@ -7,6 +7,7 @@ fall. Otherwise it asks for another, or goes to g(x), which EM guarantees.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax.numpy as jnp
@@ -20,13 +21,19 @@ _MEMORY = 5
 _RIDGE = 1e-13
 
 
+Score = Callable[[], Float[Array, " k"]]
+
+
 class Accelerator(Protocol):
     """What an acceleration remembers; a pytree."""
 
     def proposal(
-        self, x: Float[Array, " k"], g: Float[Array, " k"], score: Float[Array, " k"]
+        self, x: Float[Array, " k"], g: Float[Array, " k"], score: Score
     ) -> tuple[Float[Array, " k"], Accelerator]:
-        """Where to go next, after ``x`` was accepted; not finite for plain EM."""
+        """Where to go next, after ``x`` was accepted; not finite for plain EM.
+
+        ``score()`` is the score at ``x``, traced only for those that ask for it.
+        """
         ...
 
     def refused(self) -> tuple[Float[Array, " k"], Accelerator]:
@@ -128,11 +135,11 @@ class QuasiNewton(NamedTuple):
     def proposal(self, x, g, score):
         f = g - x
         # What EM does not move is held.
-        score = jnp.where(f == 0, 0.0, score)
-        step, fall, change = x - self.x, self.score - score, f - self.f
+        slope = jnp.where(f == 0, 0.0, score())
+        step, fall, change = x - self.x, self.score - slope, f - self.f
         curvature = step @ fall
         least = jnp.finfo(x.dtype).eps * jnp.sqrt((step @ step) * (fall @ fall))
-        finite = jnp.isfinite(f).all() & jnp.isfinite(score).all()
+        finite = jnp.isfinite(f).all() & jnp.isfinite(slope).all()
         good = finite & (self.used >= 0) & (curvature > least)
         unit = jnp.sqrt(jnp.where(good, curvature, 1.0))
 
@@ -151,17 +158,17 @@ class QuasiNewton(NamedTuple):
         # there are rows of zeros.
         absent = np.arange(_PAIRS) >= jnp.minimum(used, _PAIRS)
         products = jnp.tril(steps @ falls.T) + jnp.diag(absent.astype(x.dtype))
-        first = solve_triangular(products, steps @ score, lower=True)
+        first = solve_triangular(products, steps @ slope, lower=True)
         half = f + first @ changes
         second = solve_triangular(products, first - falls @ half, lower=True, trans=1)
         direction = half + second @ steps
-        rate = score @ direction
+        rate = slope @ direction
         useful = (used > 0) & (rate > 0) & jnp.isfinite(direction).all()
         following = jnp.where(useful, x + direction, jnp.nan)
         state = QuasiNewton(
             jnp.where(finite, x, 0.0),
             jnp.where(finite, f, 0.0),
-            jnp.where(finite, score, 0.0),
+            jnp.where(finite, slope, 0.0),
             steps,
             falls,
             changes,

@@ -170,8 +170,9 @@ def _proposal(state: State, law: Law, swept: Swept, found: Found, problem, frame
     # Into a limit of the family, or out of it, leads EM alone.
     same = ((law.gig[1:] == 0) == (following.gig[1:] == 0)).all()
     x = jnp.where(same, x, jnp.nan)
-    slope = score(law, swept, frame, x, has_order, unit)
-    return state.accelerator.proposal(x, g, slope)
+    return state.accelerator.proposal(
+        x, g, lambda: score(law, swept, frame, x, has_order, unit)
+    )
 
 
 def _leap(vector: Array, law: Law, problem: Problem, frame: Frame):
