@@ -200,8 +200,11 @@ class CholeskyDispersion(Dispersion):
         skew = whitener @ gamma
         cross, size = skew @ white, skew @ skew
         across = white - skew[:, None] * slope_along(cross, size)
-        quadratic = (white * white).sum(axis=0)
-        return InnerProducts(quadratic, cross, size, (across * across).sum(axis=0))
+        # As products with ones: of a sum down long columns XLA makes a loop that is
+        # several times slower.
+        ones = jnp.ones_like(skew)
+        squares = ones @ (white * white), ones @ (across * across)
+        return InnerProducts(squares[0], cross, size, squares[1])
 
     def scaled(self, s):
         return type(self)(jnp.sqrt(s) * self.L)
