@@ -44,7 +44,7 @@ X = every[:1769]
 def fit(family, X):
     model = family.default_init(X)
     result = normix.BatchEMFitter(
-        tol=1e-6, acceleration="anderson", max_iter=500).fit(model, X)
+        tol=1e-6, max_iter=500).fit(model, X)
     return float(result.model.marginal_log_likelihood(X))
 """
 DONE = "\nprint(unit, time.perf_counter() - begin)\n"

@@ -39,7 +39,7 @@ LAWS: dict[type[NormalMixture], dict[str, float]] = {
 N = 2_000
 DIMENSIONS = (1, 5, 10, 50)
 REFERENCE = Path(__file__).parents[2] / "shared" / "data" / "smi_stocks.csv"
-FITTER = BatchEMFitter(acceleration="anderson", tol=1e-6, max_iter=2_000)
+FITTER = BatchEMFitter(tol=1e-6, max_iter=2_000)
 
 # What fits the same family: the law of mvem; the laws of copulax in one and in many
 # dimensions.
@@ -242,9 +242,7 @@ def reference() -> list[Row]:
     for family in LAWS:
 
         def fit(tol, family=family):
-            fitter = BatchEMFitter(
-                acceleration="anderson", tol=tol, max_iter=500, track_ll=True
-            )
+            fitter = BatchEMFitter(tol=tol, max_iter=500, track_ll=True)
             return fitter.fit(family.default_init(X), X)
 
         longer = np.asarray(fit(1e-9).log_likelihoods) * len(X)

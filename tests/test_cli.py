@@ -94,7 +94,7 @@ def test_fit_of_a_file(csv: Path, X: np.ndarray, fitted: EMResult) -> None:
     bic = 8 * np.log(300) - 2 * log_likelihood
     assert number(out, "BIC") == pytest.approx(bic, abs=0.01)
     assert f"After {fitted.n_iter} iterations" in out
-    assert "converged: the parameter change fell to the tolerance." in out
+    assert "converged: no more than the tolerance is to be gained." in out
     for name in NAMES:
         assert re.search(rf"^{name} ", out, re.MULTILINE)
     # Standard output has no news of progress; standard error has nothing else.

@@ -12,7 +12,7 @@ import scipy.optimize
 
 import normix
 from normix.fitting.em.acceleration import QuasiNewton
-from normix.mixtures.coordinates import at_coordinates, coordinates
+from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
 from normix.mixtures.model_steps import packed, swept_over
 from normix.mixtures.posterior import log_density_of_rows
 from normix.mixtures.score import score
@@ -32,18 +32,18 @@ def rows(n: int, d: int = 3, seed: int = 0) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames="frame")
-def by_identity(vector, swept, has_order, unit, frame):
+def by_identity(vector, swept, moving, unit, frame):
     law = frame.unpack(vector)
-    point = coordinates(law.in_units(1 / unit), has_order)
-    return point, score(law, swept, frame, point, has_order, unit)
+    point = coordinates(law.in_units(1 / unit), moving)
+    return point, score(law, swept, frame, point, moving, unit)
 
 
 @partial(jax.jit, static_argnames="frame")
-def by_differentiation(vector, point, X, has_order, unit, frame):
+def by_differentiation(vector, point, X, moving, unit, frame):
     law = frame.unpack(vector)
 
     def mean_log_likelihood(at):
-        moved = at_coordinates(law, at, has_order).in_units(unit)
+        moved = at_coordinates(law, at, moving).in_units(unit)
         return log_density_of_rows(moved, X).mean()
 
     return jax.grad(mean_log_likelihood)(point)
@@ -58,7 +58,7 @@ def test_score(family, form):
     joint = cls.default_init(X, *([1] if form else [])).joint
     vector, swept = swept_over(joint, jnp.asarray(X), None, "jax")
     unit = X.std(axis=0)
-    about = float(joint.subordinator.has_order), jnp.asarray(unit), joint.frame
+    about = Moving(True, joint.subordinator.has_order), jnp.asarray(unit), joint.frame
     point, got = by_identity(vector, swept, *about)
     want = by_differentiation(packed(joint), point, X, *about)
     assert np.abs(want).max() > 1e-2  # not at a maximum
@@ -71,7 +71,7 @@ def test_score_on_the_boundary(family):
     X = rows(60)
     joint = getattr(normix, family).default_init(X).joint
     vector, swept = swept_over(joint, jnp.asarray(X), None, "jax")
-    about = 1.0, jnp.asarray(X.std(axis=0)), joint.frame
+    about = Moving(True, True), jnp.asarray(X.std(axis=0)), joint.frame
     point, got = by_identity(vector, swept, *about)
     want = by_differentiation(packed(joint), point, X, *about)
     np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
@@ -167,13 +167,13 @@ def test_nothing_is_left_to_gain(data, family):
     # In the coordinates of the fitted law, columns standardised.
     joint = fit.model.joint
     frame, kind = joint.frame, type(joint.subordinator)
-    has_order = float(kind.has_order)
+    moving = Moving(True, kind.has_order)
     rows, unit = jnp.asarray(X)[:, None], jnp.asarray([X.std()])
     law = frame.unpack(packed(joint))
-    start = np.asarray(coordinates(law.in_units(1 / unit), has_order))
+    start = np.asarray(coordinates(law.in_units(1 / unit), moving))
 
     def loss(point):
-        value, slope = value_and_slope(law, jnp.asarray(point), rows, has_order, unit)
+        value, slope = value_and_slope(law, jnp.asarray(point), rows, moving, unit)
         if not (np.isfinite(value) and np.isfinite(slope).all()):
             return 1e10, np.zeros_like(start)
         return -len(X) * float(value), -len(X) * np.asarray(slope)
@@ -184,9 +184,9 @@ def test_nothing_is_left_to_gain(data, family):
 
 
 @jax.jit
-def value_and_slope(law, point, X, has_order, unit):
+def value_and_slope(law, point, X, moving, unit):
     def mean_log_likelihood(at):
-        moved = at_coordinates(law, at, has_order).in_units(unit)
+        moved = at_coordinates(law, at, moving).in_units(unit)
         return log_density_of_rows(moved, X).mean()
 
     return jax.value_and_grad(mean_log_likelihood)(point)

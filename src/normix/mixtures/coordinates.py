@@ -1,16 +1,26 @@
 r"""Gauges and unconstrained coordinates of a law of X.
 
 ``sY`` for ``Y``, ``Σ/s`` for Σ and ``γ/s`` for γ is the same law of X: a gauge is a
-choice among them. The coordinates are taken in the gauge where the mixing law has
-``a = b``, or in the limits, where one of them is 0, ``E[Y] = 1`` or ``E[1/Y] = 1``.
+choice among them. The coordinates are taken in the gauge where the density of
+:math:`\log Y` is highest at 0. With :math:`\omega = \sqrt{p^2 + ab}` it has
+:math:`a = \omega + p` and :math:`b = \omega - p`, also in the limits where one of them
+is 0, and :math:`1/\omega` is near the variance of :math:`\log Y`.
+
+What data determine well is then apart from what they hardly tell: ``μ + γ`` is near the
+mean of X, and ``Σ + δδᵀ`` with ``δ = γ/√ω`` near its covariance. In μ, γ, ``p`` and
+``√(ab)`` themselves the likelihood has ridges that bend.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from normix.mixtures.law import Law
+from normix.special._mode import typical_value
 
 
 def gauge_a_eq_b(gig: Float[Array, " 3"]) -> Float[Array, ""]:
@@ -27,42 +37,61 @@ def gauge_a_eq_b(gig: Float[Array, " 3"]) -> Float[Array, ""]:
     return jnp.where(inside, between, edge)
 
 
-def coordinates(law: Law, has_order: ArrayLike) -> Float[Array, " k"]:
-    """μ, γ, Σ, and two of the mixing law: of its order, and of its argument.
+class Moving(NamedTuple):
+    """Which of μ and the order ``p`` may differ between the laws of a chart.
 
-    ``has_order`` says whether the order is a parameter of its own: then these are
-    ``p`` and ``log sqrt(ab)``. Otherwise one of them is 0: the inverse Gaussian has
-    ``log sqrt(ab)``, and the gamma and inverse gamma laws, which are the limits of the
-    others, have ``log |p|``.
+    The others have μ, or p, in common. It is a choice of coordinates: without it,
+    ``μ + γ`` would move a μ that is held.
     """
-    own = law.rescaled(gauge_a_eq_b(law.gig))
-    p, a, b = own.gig
-    limit = (a == 0) | (b == 0)
-    inside = 0.0 * p  # of the order of an inverse Gaussian law, which is -1/2
-    order = jnp.where(limit, jnp.log(jnp.abs(p)), jnp.where(has_order, p, inside))
-    argument = jnp.where(limit, 0.0, 0.5 * (jnp.log(a) + jnp.log(b)))
-    mixing = jnp.stack([order, argument])
-    return jnp.concatenate([own.mu, own.gamma, own.dispersion.coordinates(), mixing])
+
+    mu: ArrayLike
+    p: ArrayLike
 
 
-def at_coordinates(like: Law, vector: Float[Array, " k"], has_order: ArrayLike) -> Law:
+def coordinates(law: Law, moving: Moving) -> Float[Array, " k"]:
+    """Of the location, of γ and of Σ, and two of the mixing law.
+
+    These are ``log ω`` and ``artanh(p/ω)``; of laws with one order between them, 0 and
+    ``log sqrt(ab)``; of the gamma and inverse gamma laws, the limits, ``log ω`` and 0.
+    """
+    own = law.rescaled(1 / typical_value(*law.gig))
+    _, a, b = own.gig
+    limit, omega = (a == 0) | (b == 0), 0.5 * (a + b)
+    log_a, log_b = jnp.log(a), jnp.log(b)
+    zero, log_omega = jnp.zeros_like(omega), jnp.log(omega)
+    moves = jnp.asarray(moving.p)
+    argument = 0.5 * jnp.where(moves, log_a - log_b, log_a + log_b)
+    first = jnp.where(limit | moves, log_omega, zero)
+    mixing = jnp.stack([first, jnp.where(limit, zero, argument)])
+    location = own.mu + jnp.where(moving.mu, own.gamma, 0.0)
+    skew = own.gamma / jnp.sqrt(omega)
+    return jnp.concatenate([location, skew, own.dispersion.coordinates(), mixing])
+
+
+def at_coordinates(like: Law, vector: Float[Array, " k"], moving: Moving) -> Law:
     """The law with these coordinates: the inverse of :func:`coordinates`.
 
-    ``like`` is a law of the same family, in any place; or, of the limits of a family
-    whose order is a parameter, in the same limit.
+    ``like`` is a law in the same limit, if in one; and of the same order, if that does
+    not move.
     """
     d = like.mu.shape[0]
     p, a, b = like.gig
-    order, argument = vector[-2:]
+    limit, gamma = (a == 0) | (b == 0), b == 0
+    omega, argument = jnp.exp(vector[-2]), vector[-1]
+    # 1 + tanh and 1 - tanh, where the smaller of them keeps its digits.
+    rates = 2 * jax.nn.sigmoid(jnp.stack([2 * argument, -2 * argument]))
+    free = jnp.concatenate([jnp.tanh(argument)[None], rates]) * omega
+    order = jnp.where(limit, 1.0, p)
     z = jnp.exp(argument)
-    size = jnp.exp(order)  # |p| of a limit law
-    interior = jnp.stack([jnp.where(has_order, order, p), z, z])
-    gamma = jnp.stack([size, 2 * size, 0.0 * size])
-    inverse = jnp.stack([-size, 0.0 * size, 2 * size])
-    limit = (a == 0) | (b == 0)
-    gig = jnp.where(limit, jnp.where(b == 0, gamma, inverse), interior)
-    dispersion = like.dispersion.at(vector[2 * d : -2])
-    return Law(vector[:d], vector[d : 2 * d], dispersion, gig)
+    larger = jnp.hypot(order, z) + jnp.abs(order)
+    both = jnp.stack([larger, z * z / larger])
+    fixed = jnp.append(order, jnp.where(order > 0, both, both[::-1]))
+    inside = jnp.where(moving.p, free, fixed)
+    ends = jnp.asarray([[1.0, 2.0, 0.0], [-1.0, 0.0, 2.0]], vector.dtype) * omega
+    gig = jnp.where(limit, jnp.where(gamma, ends[0], ends[1]), inside)
+    skew = vector[d : 2 * d] * jnp.sqrt(0.5 * (gig[1] + gig[2]))
+    location = vector[:d] - jnp.where(moving.mu, skew, 0.0)
+    return Law(location, skew, like.dispersion.at(vector[2 * d : -2]), gig)
 
 
 REGULARIZATIONS = ("none", "det_sigma_one", "det_sigma_x", "a_eq_b")

@@ -78,6 +78,10 @@ class Dispersion(eqx.Module):
         """The dispersion ``s Σ``."""
 
     @abstractmethod
+    def widened(self, v: Float[Array, " d"]) -> Self:
+        """``Σ + v vᵀ``; or, in a form that has none, something as wide along v."""
+
+    @abstractmethod
     def in_units(self, unit: Float[Array, " d"]) -> Self:
         """The dispersion of ``unit * X``, component by component."""
 
@@ -208,6 +212,9 @@ class CholeskyDispersion(Dispersion):
 
     def scaled(self, s):
         return type(self)(jnp.sqrt(s) * self.L)
+
+    def widened(self, v):
+        return self.from_matrix(self.matrix() + jnp.outer(v, v))
 
     def in_units(self, unit):
         return type(self)(unit[:, None] * self.L)

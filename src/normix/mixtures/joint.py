@@ -16,7 +16,7 @@ from normix.exponential_family import BACKENDS, ExponentialFamily, SolverOptions
 from normix.mixtures import information
 from normix.mixtures.classical import check_vectors, from_parts, full_dispersion
 from normix.mixtures.constraints import Constraints
-from normix.mixtures.coordinates import at_coordinates, coordinates
+from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
 from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
 from normix.mixtures.law import Frame, Law
 from normix.mixtures.posterior import log_density_of_rows, posterior_means
@@ -257,15 +257,19 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
         On the boundary of the family of Y they are those along the boundary.
         """
-        law, has_order = self.law(), self.subordinator.has_order
-        return coordinates(law, has_order)[self._free(law)]
+        law = self.law()
+        return coordinates(law, self._moving)[self._free(law)]
 
     def at(self, coordinates: Float[Array, " k"]) -> Self:
         """The law with these coordinates: the inverse of :meth:`coordinates`."""
         law, free = self.law(), self._free(self.law())
-        size = len(free) if self.subordinator.has_order else len(free) + 1
+        size = 2 * self.d + law.dispersion.coordinates().shape[0] + 2
         every = jnp.zeros(size, coordinates.dtype).at[free].set(coordinates)
-        return self.of_law(at_coordinates(law, every, self.subordinator.has_order))
+        return self.of_law(at_coordinates(law, every, self._moving))
+
+    @property
+    def _moving(self) -> Moving:
+        return Moving(True, self.subordinator.has_order)
 
     def _free(self, law: Law) -> np.ndarray:
         """Which of the coordinates that all families share are this family's own."""

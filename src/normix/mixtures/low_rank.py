@@ -72,6 +72,10 @@ class FactorDispersion(Dispersion):
     def scaled(self, s):
         return type(self)(jnp.sqrt(s) * self.F, s * self.D)
 
+    def widened(self, v):
+        # A diagonal matrix that is at least vvᵀ, by Cauchy and Schwarz.
+        return type(self)(self.F, self.D + v.shape[0] * v**2)
+
     def in_units(self, unit):
         return type(self)(unit[:, None] * self.F, unit**2 * self.D)
 

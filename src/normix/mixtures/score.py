@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from normix.mixtures.coordinates import at_coordinates, gauge_a_eq_b
+from normix.mixtures.coordinates import Moving, at_coordinates
 from normix.mixtures.law import Frame, Law, Swept
+from normix.special._mode import typical_value
 
 
 def score(
@@ -24,7 +25,7 @@ def score(
     swept: Swept,
     frame: Frame,
     point: Float[Array, " k"],
-    has_order: ArrayLike,
+    moving: Moving,
     unit: Float[Array, " d"],
 ) -> Float[Array, " k"]:
     """The gradient of the mean log-likelihood at ``point``, the coordinates of ``at``.
@@ -45,10 +46,10 @@ def score(
         ]
     )
     # The E-step was taken in the law's own unit of Y.
-    back = 1 / gauge_a_eq_b(at.gig)
+    back = typical_value(*at.gig)
 
     def expected(vector):
-        law = at_coordinates(at, vector, has_order).in_units(unit).rescaled(back)
+        law = at_coordinates(at, vector, moving).in_units(unit).rescaled(back)
         given_y = law.dispersion.expected_log_density(eta, law.mu - at.mu, law.gamma)
         return given_y + law.gig @ excess
 

@@ -99,6 +99,11 @@ class Anderson(NamedTuple):
 
 # Pairs that a quasi-Newton method remembers.
 _PAIRS = 8
+# The longest step, in standard deviations of columns and in logarithms: further away
+# the score at hand says little.
+_LONGEST = 2.0
+# By how much EM may be slower than Newton's method where no more is known.
+_SLOWEST = 1e4
 # Shorter steps along one direction, each a quarter of the last.
 _TRIES = 3
 
@@ -163,7 +168,12 @@ class QuasiNewton(NamedTuple):
         second = solve_triangular(products, first - falls @ half, lower=True, trans=1)
         direction = half + second @ steps
         rate = slope @ direction
+        # Without pairs only EM's metric is known, in which a gain looks smaller by the
+        # factor that EM is slow.
+        rate = jnp.where(used > 0, rate, _SLOWEST * jnp.abs(slope @ f))
         useful = (used > 0) & (rate > 0) & jnp.isfinite(direction).all()
+        longest = jnp.abs(direction).max()
+        direction = direction * jnp.minimum(1.0, _LONGEST / longest)
         following = jnp.where(useful, x + direction, jnp.nan)
         state = QuasiNewton(
             jnp.where(finite, x, 0.0),
@@ -174,7 +184,7 @@ class QuasiNewton(NamedTuple):
             changes,
             jnp.where(finite, used, -1),
             direction,
-            jnp.where(useful, rate, jnp.inf),
+            jnp.where((useful | (used == 0)) & (rate < jnp.inf), rate, jnp.inf),
             jnp.where(useful, 0, -1),
         )
         return following, state

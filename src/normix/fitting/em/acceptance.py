@@ -9,18 +9,38 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from normix._compile import small
-from normix.fitting.em.acceleration import ACCELERATIONS, Accelerator, QuasiNewton
+from normix.fitting.em.acceleration import (
+    ACCELERATIONS,
+    Accelerator,
+    QuasiNewton,
+    Score,
+)
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.problem import Problem
 from normix.fitting.em.step import Found, Memory
-from normix.mixtures.coordinates import at_coordinates, coordinates, gauge_scale
+from normix.mixtures.coordinates import (
+    Moving,
+    at_coordinates,
+    coordinates,
+    gauge_scale,
+)
 from normix.mixtures.law import Frame, Law, Swept
+from normix.mixtures.limits import (
+    at_edge,
+    collapsed,
+    flattest,
+    omega_and_s,
+    within_reach,
+)
 from normix.mixtures.poles import at_pole
 from normix.mixtures.score import score
+from normix.special._mode import typical_value
 
 # A fall of the mean log-likelihood by so many units in the last place of 1 + |it| is
 # rounding: the tables of the E-step are good to some tens of them.
 _ROUNDING = 256
+# And near the normal law by so many units times ω.
+_CANCELLING = 128
 
 
 class Status(NamedTuple):
@@ -28,7 +48,9 @@ class Status(NamedTuple):
 
     outcome: Float[Array, ""]  # of Outcome
     n_iter: Float[Array, ""]  # proposals evaluated; -1 before the first E-step
-    plain: Float[Array, ""]  # whether the proposal is EM's own step
+    # Of the proposal: 1 for EM's own step, 0 for a leap, -1 for one that was cut short
+    # at a limit.
+    plain: Float[Array, ""]
     log_likelihood: Float[Array, ""]  # of the model
     change: Float[Array, ""]  # the parameter change of the last turn
     criterion: Float[Array, ""]  # what was compared with the tolerance
@@ -48,6 +70,8 @@ class State(NamedTuple):
     proposal: Float[Array, " k"]
     following: Float[Array, " k"]  # EM's step from the model, should that be refused
     accelerator: Accelerator
+    # What is still to be gained, for an acceleration that does not know it.
+    monitor: QuasiNewton | None
     memory: Memory | None  # of an update rule
 
 
@@ -60,9 +84,14 @@ def begun(
     zero, one = jnp.zeros_like(nan), jnp.ones_like(nan)
     status = Status(zero, -one, one, nan, nan, nan, zero)
     law = frame.unpack(vector)
-    size = jax.eval_shape(lambda: coordinates(law, False)).shape[0]
+    size = jax.eval_shape(lambda: coordinates(law, Moving(True, True))).shape[0]
     accelerator = ACCELERATIONS[acceleration].begin(size, vector.dtype)
-    return State(jnp.stack(status), vector, vector, vector, accelerator, memory)
+    monitor = None
+    # A rule may have another aim than the likelihood.
+    if memory is None and acceleration != "quasi-newton":
+        monitor = QuasiNewton.begin(size, vector.dtype)
+    at = vector, vector, vector
+    return State(jnp.stack(status), *at, accelerator, monitor, memory)
 
 
 @small("frame", "acceleration")
@@ -84,39 +113,57 @@ def judged(
     first = old.n_iter < 0
     eps = jnp.finfo(log_likelihood.dtype).eps
     slack = _ROUNDING * eps * (1 + jnp.abs(old.log_likelihood))
+    # Near the normal law the terms of a log-density are some ω, and cancel.
+    omega, _ = omega_and_s(law)
+    slack = slack + _CANCELLING * eps * jnp.minimum(omega, flattest(omega.dtype))
     rising = first | (log_likelihood >= old.log_likelihood - slack)
     if state.memory is not None:
         rising = jnp.array(True)  # a rule may have another aim
     # At a pole of the density the likelihood has no maximum to be found.
     # Of a row of mean weight, whatever weights are counted in.
     total_inv_y = problem.settings[2] * (swept.head[3] / swept.head[1])
-    pole, share = at_pole(law.gig, frame.d, swept.near[0], total_inv_y)
+    nearest = swept.near[0]
+    pole, share = at_pole(law.gig, frame.d, nearest, total_inv_y)
+    pole = pole | at_edge(law, nearest) | collapsed(law, problem.scale)
+    # A leap that lowers the likelihood says nothing of poles.
+    pole = pole & ((finite & rising) | (old.plain > 0))
     accepted = finite & rising & ~pole
     raw, scaled = _change(frame.unpack(state.model), law, problem)
     # The law of Y may go on when all else has come to rest. A gain of δ²/2 is a step
     # of δ standard errors of one observation, in whatever parameters.
     gain = jnp.maximum(log_likelihood - old.log_likelihood - slack, 0.0)
     scaled = jnp.maximum(scaled, jnp.sqrt(2 * gain))
-    converged = accepted & ~first & (scaled <= problem.settings[0])
 
     # Onwards by EM's own step, or by a leap: from an accepted proposal, or after a
     # refused one from the model.
     own = jnp.where(accepted, found.following, state.following)
-    ahead, leaps, accelerator = own, jnp.array(False), state.accelerator
+    ahead, plain, accelerator = own, jnp.ones_like(old.plain), state.accelerator
+    monitor, n = state.monitor, problem.settings[2]
+    if acceleration != "none" or monitor is not None:
+        following = frame.unpack(found.following)
+        before = _moving(frame.unpack(state.model), frame.unpack(state.following))
+        moving = _moving(law, following)
+        x, g, slope = _known(law, following, swept, before, moving, problem, frame)
+        if monitor is not None:
+            monitor = _where(accepted, monitor.proposal(x, g, slope)[1], monitor)
+            scaled = jnp.maximum(scaled, 0.5 * n * monitor.rate)
     if acceleration != "none":
-        onward = _proposal(state, law, swept, found, problem, frame)
+        onward = accelerator.proposal(x, g, slope)
         vector, accelerator = _where(accepted, onward, accelerator.refused())
-        leap, leaps = _leap(vector, law, problem, frame)
+        chart = _where(accepted, moving, before)
+        leap, leaps, cut = _leap(vector, law, chart, problem, frame)
         ahead = jnp.where(leaps, leap, own)
+        plain = jnp.where(leaps, jnp.where(cut & accepted, -1.0, 0.0), 1.0)
     if isinstance(accelerator, QuasiNewton):
         # The gain to be expected, in nats of all rows: the score in the metric of
-        # the information.
-        scaled = 0.5 * problem.settings[2] * accelerator.rate
-        converged = accepted & ~first & (scaled <= problem.settings[0])
+        # the information. Beyond a limit that cut the whole step short nothing is.
+        scaled = 0.5 * n * accelerator.rate
+        scaled = jnp.where(old.plain < 0, jnp.minimum(scaled, n * gain), scaled)
+    converged = accepted & ~first & (scaled <= problem.settings[0])
     onwards = Status(
         outcome=jnp.where(converged, Outcome.CONVERGED, Outcome.RUNNING),
         n_iter=old.n_iter + 1,
-        plain=~leaps,
+        plain=plain,
         log_likelihood=log_likelihood,
         change=raw,
         criterion=scaled,
@@ -125,9 +172,7 @@ def judged(
     # From a refused leap to another, or back to EM's own step; if that is refused,
     # nothing is left. The turn counts, and finds the model where it was.
     zero = jnp.zeros_like(raw)
-    back = old._replace(
-        n_iter=old.n_iter + 1, plain=~leaps, change=zero, criterion=zero
-    )
+    back = old._replace(n_iter=old.n_iter + 1, plain=plain, change=zero, criterion=zero)
     # Where EM's own step is refused. That it falls at all means that the tables of
     # the E-step, or an M-step far out, lack the digits; that it is at a pole, that the
     # likelihood is unbounded.
@@ -154,6 +199,7 @@ def judged(
         chosen(ahead, state.proposal, ahead),
         own,
         accelerator,
+        monitor,
         memory,
     )
 
@@ -162,31 +208,42 @@ def _where(condition, new, old):
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), new, old)
 
 
-def _proposal(state: State, law: Law, swept: Swept, found: Found, problem, frame):
-    """The accelerator's proposal beyond an accepted law, and what it remembers."""
-    unit, has_order = problem.scale, problem.settings[1] > 0
-    following = frame.unpack(found.following)
-    x, g = (coordinates(m.in_units(1 / unit), has_order) for m in (law, following))
-    # Into a limit of the family, or out of it, leads EM alone.
+def _moving(at: Law, following: Law) -> Moving:
+    """What EM moves: constraints, and limits that a fit has come to, hold the rest."""
+    return Moving((at.mu != following.mu).any(), at.gig[0] != following.gig[0])
+
+
+def _known(
+    law: Law, following: Law, swept, before, moving, problem, frame
+) -> tuple[Array, Array, Score]:
+    """What an accelerator is told of an accepted law: its place, EM's, the score."""
+    unit = problem.scale
+    x, g = (coordinates(m.in_units(1 / unit), moving) for m in (law, following))
+    # Into a limit of the family, or out of it, leads EM alone; as where the chart
+    # changes, in which the accelerator remembers.
     same = ((law.gig[1:] == 0) == (following.gig[1:] == 0)).all()
+    same = same & (moving.mu == before.mu) & (moving.p == before.p)
     x = jnp.where(same, x, jnp.nan)
-    return state.accelerator.proposal(
-        x, g, lambda: score(law, swept, frame, x, has_order, unit)
-    )
+    return x, g, lambda: score(law, swept, frame, x, moving, unit)
 
 
-def _leap(vector: Array, law: Law, problem: Problem, frame: Frame):
-    """The law with proposed coordinates, and whether there is one."""
-    unit, has_order = problem.scale, problem.settings[1] > 0
+def _leap(vector: Array, law: Law, moving: Moving, problem: Problem, frame: Frame):
+    """The law with proposed coordinates; whether there is one, and was cut short."""
+    unit = problem.scale
     least = problem.held.alpha_min
+    inside = (law.gig[1:] > 0).all()
     if least is not None:
-        # The order itself, or the logarithm of a shape.
-        inside = has_order & (law.gig[1:] > 0).all()
-        bound = jnp.where(inside, least, jnp.log(least))
-        vector = vector.at[-2].set(jnp.maximum(vector[-2], bound))
-    leap = at_coordinates(law, vector, has_order).in_units(unit)
+        # In the limit a coordinate is the logarithm of the shape.
+        bounded = jnp.maximum(vector[-2], jnp.log(least))
+        vector = vector.at[-2].set(jnp.where(inside, vector[-2], bounded))
+    vector, cut = within_reach(law.in_units(1 / unit), vector, moving)
+    leap = at_coordinates(law, vector, moving).in_units(unit)
+    leap = leap.rescaled(typical_value(*law.gig))  # the unit of Y is kept
+    if least is not None:
+        order = jnp.maximum(leap.gig[0], least)
+        leap = leap._replace(gig=leap.gig.at[0].set(order))
     leap = frame.pack(leap.rescaled(gauge_scale(leap, *problem.gauge)))
-    return leap, jnp.isfinite(vector).all() & jnp.isfinite(leap).all()
+    return leap, jnp.isfinite(vector).all() & jnp.isfinite(leap).all(), cut
 
 
 def _change(old: Law, new: Law, problem: Problem) -> tuple[Array, Array]:

@@ -16,7 +16,9 @@ from normix._arrays import as_float, as_weights, check_option, is_traced
 from normix._loops import eagerly
 from normix._passes import Data, RowPasses, passes_over
 from normix.fitting.em.acceleration import ACCELERATIONS
+from normix.fitting.em.acceptance import Status
 from normix.fitting.em.drive import Iteration, driven, ended, rehearsed, traced
+from normix.fitting.em.edges import edge
 from normix.fitting.em.options import ALGORITHMS, Options, bounded
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.poles import Source, drawn_onto_rows, largest_group
@@ -55,18 +57,20 @@ class BatchEMFitter(Options):
 
     - ``algorithm``: "em", or "mcecm", which repeats the E-step between the M-steps of
       (μ, γ, Σ) and of the mixing law (Meng & Rubin, Biometrika 80, 1993).
-    - ``acceleration``: "none"; "quasi-newton", limited-memory BFGS that begins with
-      EM's own step (Jamshidian & Jennrich, J. R. Stat. Soc. B 59, 1997) and gets to the
-      maximum where EM takes thousands of iterations; "anderson" or "squarem", which
-      extrapolate EM's steps. None of them lets the likelihood fall.
-    - ``max_iter``, ``tol``: stop after so many iterations, or when the parameter
-      change falls to ``tol``: the largest over (μ, γ, L_Σ) of
-      rms(new - old)/(1 + rms(old)), both in the data's units and with each column in
-      units of its standard deviation, which makes it mean the same for returns of
-      0.01 as for returns of 1 per cent; and √(2 gain), where the gain is that of the
-      mean log-likelihood: the step in standard errors of one observation. With
-      "quasi-newton" instead when no more than ``tol`` of log-likelihood, over all rows,
-      is to be gained: half the square of the score in the metric of the information.
+    - ``acceleration``: "auto", which is "quasi-newton", or "none" with an
+      ``eta_update``; "none", EM itself; "quasi-newton", limited-memory BFGS that begins
+      with EM's own step (Jamshidian & Jennrich, J. R. Stat. Soc. B 59, 1997) and gets
+      to the maximum where EM takes thousands of iterations; "anderson" or "squarem",
+      which extrapolate EM's steps. None of them lets the likelihood fall.
+    - ``max_iter``, ``tol``: stop after so many iterations, or when no more than ``tol``
+      of log-likelihood, in nats over all rows, is to be gained: half the square of the
+      score in the metric of the information, of which the iterations so far tell. But
+      for "quasi-newton" the parameter change has to fall to ``tol`` as well: the
+      largest over (μ, γ, L_Σ) of rms(new - old)/(1 + rms(old)), both in the data's
+      units and with each column in units of its standard deviation, which makes it mean
+      the same for returns of 0.01 as for returns of 1 per cent; and √(2 gain), where
+      the gain is that of the mean log-likelihood: the step in standard errors of one
+      observation.
     - ``verbose``: 0 silent, 1 header and closing line, 2 a row an iteration.
     - ``regularization``: "none", or the gauge kept after every M-step:
       "det_sigma_one" (det Σ = 1), "det_sigma_x" (det Σ as in the initial model),
@@ -75,7 +79,8 @@ class BatchEMFitter(Options):
     - ``fix``: parameters to hold, by name: "mu" (shape ``(d,)``), and "p", the order
       of a generalized hyperbolic model; 1 gives hyperbolic laws.
     - ``alpha_min``: the least shape of a variance gamma model, or order of a
-      generalized hyperbolic one: a number, "density" (d/2 + 0.1, a bounded density)
+      generalized hyperbolic one: a number, "density" ((d + 1)/2, which bounds the
+      likelihood, also where Σ vanishes beside γγᵀ)
       or "inverse_moment" (d/2 + 1.1, finite E[1/Y | x] everywhere).
     - ``e_step_backend``: "jax", or "cpu" for :func:`scipy.special.kve`.
     - ``m_step_backend``, ``m_step_method``: "jax" or "cpu" (SciPy); "newton", "lbfgs"
@@ -103,7 +108,7 @@ class BatchEMFitter(Options):
     """
 
     algorithm: str = eqx.field(static=True, default="em")
-    acceleration: str = eqx.field(static=True, default="none")
+    acceleration: str = eqx.field(static=True, default="auto")
     max_iter: int = eqx.field(static=True, default=200)
     tol: float = eqx.field(static=True, default=1e-3)
     eta_update: EtaUpdateRule | None = None
@@ -112,19 +117,26 @@ class BatchEMFitter(Options):
 
     def __check_init__(self):
         check_option("algorithm", self.algorithm, ALGORITHMS)
-        check_option("acceleration", self.acceleration, tuple(ACCELERATIONS))
+        check_option("acceleration", self.acceleration, ("auto", *ACCELERATIONS))
         if self.max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, got {self.max_iter}")
         if self.chunk_size is not None and self.chunk_size < 1:
             raise ValueError(f"chunk_size must be at least 1, got {self.chunk_size}")
         if not self.tol >= 0:
             raise ValueError(f"tol must not be negative, got {self.tol}")
-        plain = (self.acceleration, self.algorithm) == ("none", "em")
+        plain = self.acceleration in ("auto", "none") and self.algorithm == "em"
         if self.eta_update is not None and not plain:
             raise ValueError(
-                'eta_update needs algorithm="em" and acceleration="none", got '
-                f"{self.algorithm!r} and {self.acceleration!r}"
+                'eta_update needs algorithm="em" and acceleration="auto" or "none", '
+                f"got {self.algorithm!r} and {self.acceleration!r}"
             )
+
+    @property
+    def _acceleration(self) -> str:
+        """The one that "auto" stands for."""
+        if self.acceleration != "auto":
+            return self.acceleration
+        return "quasi-newton" if self.eta_update is None else "none"
 
     def fit(
         self,
@@ -238,7 +250,7 @@ class BatchEMFitter(Options):
         size = block_length(len(host), self.chunk_size)
         blocks = blocks_in_memory(host, weighed, moments_of(host), dtype, size)
         counted = host if weighed is None else host[weighed > 0]
-        return _Data(blocks, float(len(counted)), dtype, host, counted)
+        return _Data(blocks, float(len(counted)), dtype, host, counted, weighed)
 
     def _data_in_passes(self, model, passes: RowPasses, weights) -> _Data:
         univariate = model._axes == 1
@@ -257,21 +269,18 @@ class BatchEMFitter(Options):
 
     def _run(self, like: MarginalMixture, joint, data: _Data, told) -> EMResult:
         """One fit from one start."""
-        kept = self.regularization
-        if kept == "none" and self.acceleration != "none":
-            kept = "a_eq_b"  # of all gauges, in which models are extrapolated
         plan = Plan(
             joint.frame,
             type(joint.subordinator),
             self.algorithm,
-            self.acceleration,
+            self._acceleration,
             self.e_step_backend,
             self.solver(),
             self.symmetric,
         )
         rows, held, rule = data.rows, self.held(like), self.eta_update
         moments = rows.centre, rows.scale
-        gauge = float(REGULARIZATIONS.index(kept))
+        gauge = float(REGULARIZATIONS.index(self.regularization))
         tol, n = self.tol, data.n
         problem, vector = posed(joint, moments, tol, n, gauge, held, rule, plan)
         memory = None
@@ -320,7 +329,14 @@ class BatchEMFitter(Options):
             criteria=criteria,
             ties=ties,
             bounded=is_bounded,
+            edge=None if data.source is None else self._edge(fitted, at, data),
         )
+
+    def _edge(self, fitted: JointNormalMixture, at: Status, data: _Data) -> str | None:
+        if at.outcome not in (Outcome.CONVERGED, Outcome.USED_UP):
+            return None
+        mean, n = float(at.log_likelihood), float(data.n)
+        return edge(fitted, mean, n, data.sample, data.weights)
 
 
 class _Data(NamedTuple):
@@ -331,6 +347,7 @@ class _Data(NamedTuple):
     dtype: np.dtype
     sample: np.ndarray | Array | None  # rows for random starts
     source: Source | None  # for what is told of equal rows; None under jit
+    weights: np.ndarray | None = None
 
 
 def _counted(n: int, weights: Array | np.ndarray | None) -> Any:
@@ -347,7 +364,7 @@ def _before_fit(
     """Compile a fit with the default options; see :data:`BEFORE_FITS`."""
     fitter = BatchEMFitter()
     plan = Plan(
-        frame, law, fitter.algorithm, fitter.acceleration, m_step=fitter.solver()
+        frame, law, fitter.algorithm, fitter._acceleration, m_step=fitter.solver()
     )
     two, three = (jax.ShapeDtypeStruct((k,), vector.dtype) for k in (2, 3))
     asked: tuple[Any, ...] = two, three, Held(), fitter.eta_update

@@ -20,7 +20,7 @@ from normix.mixtures.maximum import solver_options
 ALGORITHMS = ("em", "mcecm")
 # The least shapes by name, above d/2: for a density without a pole, and for finite
 # means of 1/Y given any observation. The margin keeps both from being just finite.
-ALPHA_MIN = {"density": 0.1, "inverse_moment": 1.1}
+ALPHA_MIN = {"density": 0.5, "inverse_moment": 1.1}
 
 
 class Options(eqx.Module):
@@ -110,7 +110,7 @@ def bounded(held: Held, d: int) -> bool:
     least = held.alpha_min if held.p is None else held.p
     if least is None or is_traced(least):
         return False
-    return float(least) > 0.5 * d
+    return float(least) >= 0.5 * (d + 1)
 
 
 def _check_finite(name: str, value: Array) -> None:

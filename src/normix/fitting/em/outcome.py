@@ -31,7 +31,7 @@ class Outcome(enum.IntEnum):
 
 _PROSE = {
     Outcome.RUNNING: "not ended",
-    Outcome.CONVERGED: "converged: the parameter change fell to the tolerance",
+    Outcome.CONVERGED: "converged: no more than the tolerance is to be gained",
     Outcome.USED_UP: "not converged: the iterations were used up",
     Outcome.UNBOUNDED: (
         "unbounded: the likelihood has no maximum here; an observation drew the "

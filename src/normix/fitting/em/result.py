@@ -12,6 +12,13 @@ from jaxtyping import Array, Float
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.poles import caveat
 
+_LIMITS = {
+    "normal": "a normal law",
+    "mixing": "the mixing law itself, with Σ vanishing beside γγᵀ",
+    "variance gamma": "a variance gamma law",
+    "skew t": "a skew t law",
+}
+
 
 class EMResult(eqx.Module):
     """The outcome of an EM fit: a frozen record and a pytree.
@@ -40,6 +47,7 @@ class EMResult(eqx.Module):
       the histories.
     - ``starts``: of a fit with several starts the results of all, each field with an
       axis of starts in front; else None.
+    - ``edge``: see :attr:`boundary`.
     - ``bounded``: whether ``alpha_min`` kept the likelihood bounded, or a fixed order.
 
     Inside ``jit`` or ``vmap`` every field is an array, and the histories have
@@ -58,6 +66,7 @@ class EMResult(eqx.Module):
     ties: int | None = eqx.field(static=True, default=None)
     starts: EMResult | None = None
     bounded: bool = eqx.field(static=True, default=False)
+    edge: str | None = eqx.field(static=True, default=None)
 
     @property
     def diverged(self) -> Any:
@@ -81,18 +90,18 @@ class EMResult(eqx.Module):
 
     @property
     def boundary(self) -> str | None:
-        """The family on the boundary of this model's own that the fit ended in.
+        """The limit of its family that the fit has ended in; None for none.
 
-        "variance gamma" or "skew t" for a generalized hyperbolic model with ``b = 0``
-        or ``a = 0``, None in the interior and for other families.
+        - "normal": the variance of Y vanishes, or the law is no better than the normal
+          one with the data's mean and covariance, by .01 of log-likelihood.
+        - "mixing": Σ vanishes beside γγᵀ, so that Y is a function of X; X in one
+          dimension has the law of ``μ + γY`` itself.
+        - "variance gamma", "skew t": of a generalized hyperbolic model, ``b = 0`` or
+          ``a = 0``.
+
+        ``model`` is finite, and in digits of its likelihood at the limit.
         """
-        subordinator = self.model.joint.subordinator
-        if not subordinator.has_order or jnp.ndim(self.n_iter):
-            return None
-        _, a, b = subordinator.gig_params()
-        if float(b) == 0:
-            return "variance gamma"
-        return "skew t" if float(a) == 0 else None
+        return self.edge
 
     @property
     def message(self) -> str:
@@ -107,7 +116,6 @@ class EMResult(eqx.Module):
         if outcome == Outcome.UNBOUNDED and self.ties not in (None, 1):
             return f"{outcome.prose}; up to {self.ties} observations are equal"
         if outcome == Outcome.CONVERGED:
-            edge = self.boundary
-            where = f", on the boundary: a {edge} law" if edge else ""
+            where = f", in a limit: {_LIMITS[self.edge]}" if self.edge else ""
             return outcome.prose + where + caveat(self.model, self.bounded, self.ties)
         return outcome.prose
