@@ -10,7 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from normix import GIG, Gamma, InverseGamma, InverseGaussian, MultivariateNormal
+from normix import (
+    GIG,
+    FactorVarianceGamma,
+    Gamma,
+    IncrementalEMFitter,
+    InverseGamma,
+    InverseGaussian,
+    JointNormalInverseGaussian,
+    MultivariateNormal,
+    VarianceGamma,
+)
+from normix._columns import dependent_columns
 
 from .distributions.registry import ORACLES
 
@@ -161,13 +172,115 @@ def test_constant_data(family, value, n):
         ([1.0, 2.0], ("shape (n, d)", "(2,)", "X[:, None]")),
         (np.zeros((0, 2)), ("must not be empty", "(0, 2)")),
         (np.zeros((2, 0)), ("must not be empty", "(2, 0)")),
-        (np.ones((5, 2)), ("positive definite",)),
-        ([[0.0, 1.0]], ("positive definite",)),
+        (np.ones((5, 2)), ("constant columns", "[0, 1]")),
+        ([[0.0, 1.0]], ("X has 1 rows", "2 dimensions", "at least 3")),
     ],
 )
 def test_normal_data(data, parts):
     with refuses(*parts):
         MultivariateNormal.fit_mle(np.array(data))
+
+
+# -- columns that leave no room for a dispersion -------------------------------------
+
+WIDE = np.random.default_rng(0).standard_t(4, size=(300, 3))
+A, B, C = WIDE.T
+# Columns, and those of them that belong together.
+COLLINEAR = {
+    "equal": ([A, B, A], [0, 2]),
+    "other units": ([1e9 * A - 3e6, B, C, -1e-6 * C], [2, 3]),
+    "a sum": ([C, A, B, A + 2 * B], [1, 2, 3]),
+    "two pairs": ([A, B, B, A], [1, 2]),
+    "offset": ([1e8 + A, B, 1e8 + A + B], [0, 1, 2]),
+    "single precision": ([x.astype("f4") for x in (A + 50, B, A - B + 70)], [0, 1, 2]),
+}
+every_collinear = pytest.mark.parametrize("case", COLLINEAR)
+
+
+class Frame:
+    """As much of a data frame as is looked at."""
+
+    def __init__(self, columns, values):
+        self.columns, self.values = columns, values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+@every_collinear
+def test_collinear_columns(case):
+    columns, tied = COLLINEAR[case]
+    X, d = np.stack(columns, axis=1), len(columns)
+    parts = ("columns", str(tied), "depend on each other linearly")
+    with refuses(*parts):
+        VarianceGamma.default_init(X)
+    with refuses(*parts):
+        MultivariateNormal.fit_mle(X)
+    y = np.random.default_rng(1).exponential(size=300)
+    with refuses(*parts):
+        JointNormalInverseGaussian.fit_mle((X, y))
+    start = VarianceGamma.from_classical(
+        mu=np.zeros(d), gamma=np.zeros(d), sigma=np.eye(d), alpha=1.0, beta=1.0
+    )
+    with refuses(*parts):
+        start.fit(X)
+    with refuses(*parts):
+        start.fit([X[:2], X[2:50], X[50:]])  # read chunk by chunk
+    with refuses(*parts):
+        IncrementalEMFitter().fit(start, X, key=jax.random.key(0))
+    names = [f"column {k}" for k in range(d)]
+    with refuses("columns", str([names[k] for k in tied])):
+        MultivariateNormal.fit_mle(Frame(names, X))
+    with refuses("columns", str([names[k] for k in tied])):
+        start.fit(Frame(names, X))
+
+
+def test_rows_that_weigh_nothing_prove_nothing():
+    X = np.stack([A, B, np.where(np.arange(300) < 200, A, C)], axis=1)
+    assert dependent_columns(X) == []
+    start = VarianceGamma.from_classical(
+        mu=np.zeros(3), gamma=np.zeros(3), sigma=np.eye(3), alpha=1.0, beta=1.0
+    )
+    with refuses("columns", "[0, 2]"):
+        start.fit(X, weights=(np.arange(300) < 200) * 0.5)
+
+
+@every_collinear
+def test_factors_take_what_is_not_equal(case):
+    columns, tied = COLLINEAR[case]
+    X = np.stack(columns, axis=1)
+    if len(tied) == 2:
+        with refuses("columns", str(tied)):
+            FactorVarianceGamma.default_init(X)
+    else:
+        assert dependent_columns(X, equal_only=True) == []
+
+
+@pytest.mark.parametrize("equal_only", [False, True])
+def test_columns_that_are_nearly_collinear(equal_only):
+    """What the floating type tells apart is taken; also if most rows are collinear."""
+    X = np.stack([A, B, A + 1e-4 * C], axis=1)
+    assert dependent_columns(X, equal_only=equal_only) == []
+    X = np.tile(np.stack([A, B, A], axis=1), (40, 1))
+    assert dependent_columns(X, equal_only=equal_only) == [0, 2]
+    X[7, 2] += 1.0
+    assert dependent_columns(X, equal_only=equal_only) == []
+
+
+def test_collinear_columns_under_jit():
+    """Nothing is raised, and no finite density comes out."""
+    X = np.stack([A, B, A], axis=1)
+    with np.errstate(all="ignore"):
+        normal = jax.jit(MultivariateNormal.fit_mle)(X)
+    assert not np.isfinite(normal.log_prob(np.ones(3)))
+
+
+def test_joint_sample():
+    X, y = WIDE, np.ones(300) + A**2
+    with refuses("Y must have shape (300,)", "(299,)"):
+        JointNormalInverseGaussian.fit_mle((X, y[1:]))
+    with refuses("X has 4 rows", "3 dimensions", "at least 5"):
+        JointNormalInverseGaussian.fit_mle((X[:4], y[:4]))
 
 
 # -- weights -----------------------------------------------------------------------

@@ -13,6 +13,12 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_data, as_float, is_traced
+from normix._columns import (
+    check_columns,
+    column_names,
+    constant_columns,
+    dependent_columns,
+)
 from normix.divergences import kl_within, log_affinity_within
 from normix.exponential_family import (
     ExponentialFamily,
@@ -123,7 +129,15 @@ class MultivariateNormal(ExponentialFamily):
 
     @classmethod
     def _check_sample(cls, X):
-        return as_data(X)
+        rows = as_data(X)
+        n, d = rows.shape
+        if n < d + 1:
+            raise ValueError(
+                f"X has {n} rows; a covariance in {d} dimensions needs at least {d + 1}"
+            )
+        constant, dependent = constant_columns(rows), dependent_columns(rows)
+        check_columns(constant, dependent, column_names(X))
+        return rows
 
     @property
     def d(self) -> int:

@@ -23,6 +23,7 @@ class FactorNormalMixture(VectorMixture):
 
     _dispersion_class: ClassVar[type[FactorDispersion]] = FactorDispersion
     _form: ClassVar[str] = "factor"
+    takes_collinear: ClassVar[bool] = True
 
     @classmethod
     def from_classical(
@@ -83,7 +84,8 @@ class FactorNormalMixture(VectorMixture):
         ``n`` may be less than ``d``. See also :meth:`NormalMixture.default_init`.
 
         **Raises**: ``ValueError`` for an ``r`` that is not from 1 to ``d``, fewer than
-        2 rows, constant columns, NaN or infinite entries.
+        2 rows, columns that are constant or equal up to their units, NaN or infinite
+        entries.
         """
         rows = cls._rows_to_start(X)
         if not 1 <= r <= rows.shape[1]:

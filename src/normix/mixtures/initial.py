@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from normix._arrays import is_spread, is_traced
+from normix._arrays import is_traced
 from normix._cache import cache_folder
 from normix._compile import rehearse, small
 from normix._loops import eagerly, repeat
@@ -46,20 +46,6 @@ _SKEW_SHARE = 0.8
 # fitters leave word here how, for a family, a law as a vector, rows in outline and a
 # frame.
 BEFORE_FITS: list[Callable[[type[Subordinator], Array, Blocks, Frame], None]] = []
-
-
-def check_constant(constant: list[int]) -> None:
-    """Raise ``ValueError`` where columns are constant."""
-    if constant:
-        raise ValueError(f"X has constant columns: {constant}")
-
-
-def constant_columns(X: Float[Array, "n d"]) -> list[int]:
-    """Which columns have one value; none of what is being traced."""
-    if is_traced(X):
-        return []
-    xp = jnp if is_spread(X) else np
-    return np.nonzero(np.asarray(xp.ptp(xp.asarray(X), axis=0) == 0))[0].tolist()
 
 
 def check_full_rank(n: int, d: int) -> None:

@@ -11,6 +11,12 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_data, as_float, as_sample, check_option
+from normix._columns import (
+    check_columns,
+    column_names,
+    constant_columns,
+    dependent_columns,
+)
 from normix._compile import small
 from normix.exponential_family import BACKENDS, ExponentialFamily, SolverOptions
 from normix.mixtures import information
@@ -182,7 +188,17 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
     @classmethod
     def _check_sample(cls, X):
         X, Y = cast(tuple[ArrayLike, ArrayLike], X)
-        return as_data(X), as_sample(Y)
+        rows, y = as_data(X), as_sample(Y)
+        n, d = rows.shape
+        if y.shape != (n,):
+            raise ValueError(f"Y must have shape ({n},) as X has rows, got {y.shape}")
+        if n < d + 2:
+            raise ValueError(
+                f"X has {n} rows; their regression on Y in {d} dimensions needs at "
+                f"least {d + 2}"
+            )
+        check_columns(constant_columns(rows), dependent_columns(rows), column_names(X))
+        return rows, y
 
     def mean(self) -> tuple[Float[Array, " d"], Float[Array, ""]]:
         """The means of X and of Y."""

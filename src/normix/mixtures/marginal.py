@@ -1,7 +1,7 @@
 """The marginal law of X: what users fit, evaluate and draw from."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import equinox as eqx
@@ -10,13 +10,18 @@ from equinox import AbstractVar
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_weights, check_option
+from normix._columns import (
+    check_columns,
+    column_names,
+    constant_columns,
+    dependent_columns,
+)
 from normix._passes import Data, passes_over
 from normix.exponential_family import BACKENDS
 from normix.mixtures import model_steps
 from normix.mixtures.coordinates import gauge_a_eq_b
 from normix.mixtures.dispersion import Dispersion
 from normix.mixtures.in_one import SAMPLE, layout_of, sample_of
-from normix.mixtures.initial import check_constant, constant_columns
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.maximum import solver_options
 from normix.mixtures.moments import covariance, kurtosis, skewness
@@ -89,14 +94,36 @@ class MarginalMixture(eqx.Module):
     def _check_size(cls, n: int, d: int) -> None:
         """Raise ``ValueError`` where the rows are too few for a fit of this form."""
 
+    takes_collinear: AbstractClassVar[bool]
+    """Whether columns may depend on each other, unless two of them are equal."""
+
     @classmethod
-    def check_fit(cls, n: int, d: int, constant: list[int]) -> None:
+    def check_fit(
+        cls,
+        n: int,
+        d: int,
+        constant: Sequence[int],
+        dependent: Sequence[int],
+        names: Sequence[object] | None = None,
+    ) -> None:
         """Raise ``ValueError`` for data that no fit of this form is possible to.
 
-        ``constant`` lists the columns of one value.
+        ``constant`` lists the columns of one value, ``dependent`` some of which one
+        follows from the others; ``names`` are those of the columns, if they have any.
         """
         cls._check_size(n, d)
-        check_constant(constant)
+        check_columns(constant, dependent, names)
+
+    @classmethod
+    def check_rows(
+        cls, rows: Float[Array, "n d"], names: Sequence[object] | None = None
+    ) -> None:
+        """The same of rows at hand, or spread over devices."""
+        n, d = rows.shape
+        cls._check_size(n, d)  # before what takes time
+        constant = constant_columns(rows)
+        dependent = dependent_columns(rows, equal_only=cls.takes_collinear)
+        cls.check_fit(n, d, constant, dependent, names)
 
     @classmethod
     def _rows_to_start(cls, X: Data) -> Float[Array, "m d"]:
@@ -111,8 +138,7 @@ class MarginalMixture(eqx.Module):
         else:
             rows = cls._rows(cast(ArrayLike, X))
             rows = sample_of(rows, layout_of(rows))
-        n, d = rows.shape
-        cls.check_fit(n, d, constant_columns(rows))
+        cls.check_rows(rows, column_names(X))
         return rows
 
     @classmethod

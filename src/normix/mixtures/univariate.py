@@ -31,6 +31,7 @@ class UnivariateNormalMixture(MarginalMixture):
 
     _dispersion_class: ClassVar[type[CholeskyDispersion]] = CholeskyDispersion
     _form: ClassVar[str] = "univariate"
+    takes_collinear: ClassVar[bool] = False
     _axes: ClassVar[int] = 1
 
     @classmethod

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_weights, is_traced
+from normix._columns import column_names
 from normix.fitting.em import stream
 from normix.fitting.em.options import Options
 from normix.fitting.em.outcome import Outcome
@@ -21,7 +22,6 @@ from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule, RobbinsMonroUpdate
 from normix.fitting.em.stream import IncrementalState
 from normix.mixtures.coordinates import REGULARIZATIONS
-from normix.mixtures.initial import constant_columns
 from normix.mixtures.marginal import MarginalMixture
 
 # About how many times a printed or tracked fit looks at all of the data.
@@ -170,7 +170,7 @@ class IncrementalEMFitter(Options):
         """
         began = time.perf_counter()
         rows = model._rows(X, model.d)
-        model.check_fit(len(rows), model.d, constant_columns(rows))
+        model.check_rows(rows, column_names(X))
         dtype = jnp.result_type(rows, model.joint.mu)
         rows = rows.astype(dtype)
         model = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model)
