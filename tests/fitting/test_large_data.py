@@ -320,6 +320,33 @@ def test_sums_of_different_models_do_not_merge(few, nig):
         normix.merge()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: m.replace(gamma=m.gamma + 1e-9), "differ in gamma"),
+        (lambda m: m.replace(sigma=2 * m.sigma()), "differ in sigma"),
+        (lambda m: m.replace(lam=2 * m.lam), "differ in.* the mixing law"),
+        (lambda m: m.regularize_det_sigma(3.0), "differ in gamma"),
+        (lambda m: m.marginal([0]), "totals are a NormalMixtureEta"),
+    ],
+)
+def test_sums_of_different_models_of_one_location_do_not_merge(nig, few, change, said):
+    other = change(nig)
+    sums = [m.e_step_sums(few[:, : m.d]) for m in (nig, nig, other)]
+    with pytest.raises(ValueError, match=f"different models.*{said}"):
+        normix.merge(*sums)
+    assert float(normix.merge(*sums[:2]).weight) == 2 * len(few)
+
+
+def test_sums_of_other_forms_do_not_merge(nig, few):
+    factor = normix.FactorNormalInverseGaussian.from_classical(
+        mu=nig.mu, gamma=nig.gamma, F=np.ones((nig.d, 1)), D=np.ones(nig.d),
+        mu_ig=nig.mu_ig, lam=nig.lam,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="NormalMixtureEta and a FactorMixtureStats"):
+        normix.merge(nig.e_step_sums(few), factor.e_step_sums(few))
+
+
 # -- bad input ------------------------------------------------------------------------
 
 
