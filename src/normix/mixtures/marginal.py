@@ -21,6 +21,7 @@ from normix.exponential_family import BACKENDS
 from normix.mixtures import model_steps
 from normix.mixtures.coordinates import gauge_a_eq_b
 from normix.mixtures.dispersion import Dispersion
+from normix.mixtures.expected import check_record, check_sums
 from normix.mixtures.in_one import SAMPLE, layout_of, sample_of
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.maximum import solver_options
@@ -295,19 +296,31 @@ class MarginalMixture(eqx.Module):
 
         ``options`` (``maxiter``, ``tol``, ``backend``, ``method``) go to the
         subordinator's solver.
+
+        **Raises**: ``ValueError`` for the expectations of another form of Σ, number
+        of dimensions or of factors, and for an unknown option.
         """
         if not isinstance(eta, MixtureSums):
+            self._check_record(eta)
             return self.from_expectation(eta, **options)
+        form, r = self._dispersion_class, self.joint.dispersion.rank
+        check_sums(type(self).__name__, eta, form, self.d, r)
         return type(self)(
             model_steps.m_step(self.joint, eta, solver_options(**options))
         )
 
+    def _check_record(self, eta: MixtureStatistics) -> None:
+        form, r = self._dispersion_class, self.joint.dispersion.rank
+        check_record(type(self).__name__, eta, form, self.d, r)
+
     def m_step_normal(self, eta: MixtureStatistics) -> Self:
         """Only μ, γ and Σ of maximum likelihood; the subordinator is kept."""
+        self._check_record(eta)
         return type(self)(model_steps.with_normal_part(self.joint, eta))
 
     def m_step_subordinator(self, eta: MixtureStatistics, **options: Any) -> Self:
         """Only the subordinator of maximum likelihood; μ, γ and Σ are kept."""
+        self._check_record(eta)
         family, chosen = type(self.joint.subordinator), solver_options(**options)
         new = model_steps.mixing_part(family, eta, chosen)
         return eqx.tree_at(lambda model: model.joint.subordinator, self, new)
@@ -318,8 +331,12 @@ class MarginalMixture(eqx.Module):
 
         ``options`` (``maxiter``, ``tol``, ``backend``, ``method``) go to the
         subordinator's solver.
+
+        **Raises**: ``ValueError`` for the expectations of another form of Σ, or of
+        shapes that do not fit, and for an unknown option.
         """
         chosen = solver_options(**options)
+        check_record(cls.__name__, eta, cls._dispersion_class)
         return cls(model_steps.maximum(cls._joint_class, eta, chosen))
 
     def compute_eta_from_model(self) -> MixtureStatistics:
