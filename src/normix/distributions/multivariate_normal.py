@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import equinox as eqx
 import jax
@@ -19,6 +19,7 @@ from normix._columns import (
     constant_columns,
     dependent_columns,
 )
+from normix._solving import as_vector
 from normix.divergences import kl_within, log_affinity_within
 from normix.exponential_family import (
     ExponentialFamily,
@@ -111,8 +112,13 @@ class MultivariateNormal(ExponentialFamily):
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
-        h, precision = _split(as_float(theta))
+        h, precision = _split(as_vector(cls, "theta", theta))
         root = jnp.linalg.cholesky(-2 * precision)
+        if not is_traced(root) and not np.isfinite(np.asarray(root)).all():
+            raise ValueError(
+                "MultivariateNormal: theta[:d] must be finite and the precision "
+                f"-2 theta[d:] positive definite, got\n{-2 * precision}"
+            )
         sigma = cho_solve((root, True), jnp.eye(h.shape[0], dtype=h.dtype))
         return cls(mu=sigma @ h, L_Sigma=jnp.linalg.cholesky(sigma))
 
@@ -132,12 +138,23 @@ class MultivariateNormal(ExponentialFamily):
         rows = as_data(X)
         n, d = rows.shape
         if n < d + 1:
+            rows = "1 row" if n == 1 else f"{n} rows"
+            dimensions = "1 dimension" if d == 1 else f"{d} dimensions"
             raise ValueError(
-                f"X has {n} rows; a covariance in {d} dimensions needs at least {d + 1}"
+                f"X has {rows}; a covariance in {dimensions} needs at least {d + 1}"
             )
         constant, dependent = constant_columns(rows), dependent_columns(rows)
         check_columns(constant, dependent, column_names(X))
         return rows
+
+    def _check_observation(self, x):
+        value = as_float(cast(ArrayLike, x))
+        if value.shape != (self.d,):
+            raise ValueError(
+                f"x must have shape ({self.d},), got {value.shape}; for many "
+                "observations use jax.vmap"
+            )
+        return value
 
     @property
     def d(self) -> int:
@@ -164,6 +181,7 @@ class MultivariateNormal(ExponentialFamily):
         return jnp.sqrt(self.var())
 
     sampling_methods: ClassVar[tuple[str, ...]] = ("exact",)
+    _terms: ClassVar[tuple[int, int, int]] = (0, 1, 1)
 
     def _draw(self, key: PRNGKeyArray, n: int, method: str = "exact"):
         noise = jax.random.normal(key, (n, self.d), self.mu.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import ArrayLike
 
 from normix.mixtures.dispersion import Dispersion
@@ -40,10 +40,10 @@ def check_record(
         r = _length(eta.E_Z_sqrtY) if r is None else r
     shapes = (), (), (), *form.shapes(d, r or 0)
     for field, value, shape in zip(_names(eta), eta.fields(), shapes, strict=True):
-        if jnp.shape(value) != shape:
+        if np.shape(value) != shape:
             raise ValueError(
                 f"{name}.{field} must have shape {shape} for a {owner}, "
-                f"got {jnp.shape(value)}"
+                f"got {np.shape(value)}"
             )
 
 
@@ -71,5 +71,5 @@ def _names(eta: MixtureStatistics) -> tuple[str, ...]:
 
 
 def _length(x: ArrayLike) -> int:
-    shape = jnp.shape(x)
+    shape = np.shape(x)
     return shape[0] if shape else 0

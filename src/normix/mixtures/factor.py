@@ -74,7 +74,7 @@ class FactorNormalMixture(VectorMixture):
     @classmethod
     def _check_size(cls, n, d):
         if n < 2:
-            raise ValueError(f"X has {n} rows; a fit needs at least 2")
+            raise ValueError("X has 1 row; a fit needs at least 2")
 
     @classmethod
     def default_init(cls, X: Data, r: int = 1) -> Self:

@@ -51,9 +51,13 @@ BEFORE_FITS: list[Callable[[type[Subordinator], Array, Blocks, Frame], None]] = 
 def check_full_rank(n: int, d: int) -> None:
     """Raise ``ValueError`` where a full dispersion cannot be estimated."""
     if n < d + 1:
+        rows = "1 row" if n == 1 else f"{n} rows"
+        dimensions = "1 dimension" if d == 1 else f"{d} dimensions"
+        # One row is too little for any form.
+        other = ". The factor form (Factor..., with few factors r) does with fewer"
         raise ValueError(
-            f"X has {n} rows; a full dispersion in {d} dimensions needs at least "
-            f"{d + 1}. The factor form (Factor..., with few factors r) does with fewer"
+            f"X has {rows}; a full dispersion in {dimensions} needs at least {d + 1}"
+            + (other if n > 1 else "")
         )
 
 

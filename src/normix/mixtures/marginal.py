@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from equinox import AbstractVar
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_weights, check_option
+from normix._arrays import as_scalar, as_weights, check_option
 from normix._columns import (
     check_columns,
     column_names,
@@ -19,6 +19,7 @@ from normix._columns import (
 from normix._passes import Data, passes_over
 from normix.exponential_family import BACKENDS
 from normix.mixtures import model_steps
+from normix.mixtures.classical import check_marginal
 from normix.mixtures.coordinates import gauge_a_eq_b
 from normix.mixtures.dispersion import Dispersion
 from normix.mixtures.expected import check_record, check_sums
@@ -56,6 +57,10 @@ class MarginalMixture(eqx.Module):
         if isinstance(family, type) and isinstance(form, str):
             # The first: Equinox makes a second class while an object is initialised.
             MarginalMixture._forms.setdefault((family, form), cls)
+
+    def __check_init__(self):
+        wanted = self._joint_class, self._dispersion_class
+        check_marginal(type(self).__name__, self.joint, *wanted, self._axes)
 
     def __hash__(self) -> int:
         # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.
@@ -132,15 +137,20 @@ class MarginalMixture(eqx.Module):
 
         That is where they are read in chunks, or spread over devices.
         """
+        rows: Any
         passes = passes_over(X, cls._axes)
         if passes is not None:
-            sample = passes.sample(SAMPLE)
-            rows = cls._rows(sample[:, 0] if cls._axes == 1 else sample)
+            rows = passes.sample(SAMPLE, cls._rows_of_chunk)
         else:
             rows = cls._rows(cast(ArrayLike, X))
             rows = sample_of(rows, layout_of(rows))
         cls.check_rows(rows, column_names(X))
         return rows
+
+    @classmethod
+    def _rows_of_chunk(cls, chunk: Any, columns: int | None = None) -> Array:
+        """Rows of a chunk, which has two axes in every form, checked."""
+        return cls._rows(chunk[:, 0] if cls._axes == 1 else chunk, columns)
 
     @classmethod
     @abstractmethod
@@ -348,8 +358,9 @@ class MarginalMixture(eqx.Module):
         return self.joint.mu, self.joint.gamma, *self.joint.dispersion.parameters()
 
     def regularize_det_sigma(self, target_log_det: ArrayLike = 0.0) -> Self:
-        """The same law in the gauge with ``log |Σ| = target_log_det``."""
-        s = jnp.exp((self.log_det_sigma() - target_log_det) / self.d)
+        """The same law in the gauge with ``log |Σ| = target_log_det``, a scalar."""
+        target = as_scalar("target_log_det", target_log_det)
+        s = jnp.exp((self.log_det_sigma() - target) / self.d)
         return type(self)(self.joint.rescaled(s))
 
     def regularize_det_sigma_one(self) -> Self:

@@ -251,12 +251,10 @@ class BatchEMFitter(Options):
         return _Data(blocks, float(len(counted)), dtype, host, counted)
 
     def _data_in_passes(self, model, passes: RowPasses, weights) -> _Data:
-        univariate = model._axes == 1
         watch = Independence(equal_only=model.takes_collinear)
 
         def check(chunk):
-            rows = model._rows(chunk[:, 0] if univariate else chunk, model.d)
-            watch.see(np.asarray(rows))
+            watch.see(np.asarray(model._rows_of_chunk(chunk, model.d)))
 
         found = passes.moments(check)
         model.check_fit(found.n, model.d, found.constant, watch.dependent())
