@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import equinox as eqx
@@ -175,13 +176,14 @@ class IncrementalEMFitter(Options):
         rows = rows.astype(dtype)
         model = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model)
         size = min(self.batch_size, rows.shape[0])
-        order = stream.batch_order(key, rows.shape[0], self.max_steps, size)
         state = self.init(model)
         problem, plan = _problem(self, model)
-        traced = is_traced(rows, state, order, problem)
+        traced = is_traced(rows, state, key, problem)
         printed = self.verbose >= 1 and not traced
+        asked = key, rows.shape[0], self.max_steps, size
+        order: Any = stream.batch_order(*asked) if traced else stream.batches(*asked)
         if not traced:
-            rows, order = np.asarray(rows), np.asarray(order)
+            rows = np.asarray(rows)
 
         def score():
             return state.model.marginal_log_likelihood(rows_seen)
@@ -201,8 +203,8 @@ class IncrementalEMFitter(Options):
             print(f"{'step':>9}  {'mean log-lik':>15}")
             print(f"{0:>9}  {float(scores[0]):>15.8f}")
         for first, last in zip([0, *stops[:-1]], stops, strict=True):
-            span = rows, order[first:last]
-            state = stream.run(state, *span, problem, plan, _inner(self))
+            span = order[first:last] if traced else islice(order, last - first)
+            state = stream.run(state, rows, span, problem, plan, _inner(self))
             if self.verbose >= 1:
                 scores.append(score())
             if printed:
