@@ -29,6 +29,8 @@ def _warn_single_precision() -> None:
 def as_float(x: ArrayLike) -> Array:
     """``x`` as a JAX array of floating dtype; ``ValueError`` for no numbers."""
     _warn_single_precision()
+    if isinstance(x, list | tuple) and is_traced(x):
+        return jnp.asarray(x, jnp.result_type(float))
     if not isinstance(x, jax.Array):
         # A copy, made by NumPy: jnp.asarray compiles a program for every shape.
         return jax.device_put(np.array(as_floating(x)))

@@ -30,6 +30,7 @@ def kl_divergence(p: ExponentialFamily, q: ExponentialFamily) -> Float[Array, ""
     >>> round(float(kl_divergence(p, p)), 12), float(kl_divergence(p, q)) > 0
     (0.0, True)
     """
+    _check_laws(p, q)
     return _kl(p, q)
 
 
@@ -43,7 +44,22 @@ def squared_hellinger(p: ExponentialFamily, q: ExponentialFamily) -> Float[Array
     >>> round(float(squared_hellinger(p, q)), 12)  # 1 - (sqrt(3)/2)^2
     0.25
     """
+    _check_laws(p, q)
     return _hellinger(p, q)
+
+
+def _check_laws(*laws: object) -> None:
+    """Raise ``ValueError`` for what has no density of exponential form."""
+    from normix.exponential_family import ExponentialFamily
+
+    for law in laws:
+        if not isinstance(law, ExponentialFamily):
+            mixture = isinstance(getattr(law, "joint", None), ExponentialFamily)
+            hint = "; a mixture is compared by its joint law, model.joint"
+            raise ValueError(
+                f"two exponential families are compared, got a {type(law).__name__}"
+                + (hint if mixture else "")
+            )
 
 
 def kl_divergence_from_psi(

@@ -1,4 +1,4 @@
-"""Expectations and sums that an M-step is given, checked."""
+"""Expectations that an M-step is given, checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.statistics import (
     FactorMixtureStats,
     MixtureStatistics,
-    MixtureSums,
     NormalMixtureEta,
 )
 
@@ -57,13 +56,6 @@ def check_record_class(
             f"{name} must be a {wanted.__name__}, which the E-step of a {owner} gives; "
             f"got a {type(eta).__name__}"
         )
-
-
-def check_sums(
-    owner: str, sums: MixtureSums, form: type[Dispersion], d: int, r: int
-) -> None:
-    """The same of the sums of an E-step."""
-    check_record(owner, sums.totals, form, d, r, "sums.totals")
 
 
 def _names(eta: MixtureStatistics) -> tuple[str, ...]:

@@ -41,6 +41,11 @@ class Options(eqx.Module):
     m_step_kwargs: dict[str, Any] | None = eqx.field(static=True, default=None)
     eta_update: AbstractVar[EtaUpdateRule | None]
 
+    def __hash__(self) -> int:
+        # By identity, options may be dictionaries and arrays, which have no hash: so
+        # that jax.jit(fitter.fit) works.
+        return id(self)
+
     def __check_init__(self):
         check_option("regularization", self.regularization, REGULARIZATIONS)
         check_option("e_step_backend", self.e_step_backend, BACKENDS)
