@@ -18,6 +18,7 @@ from scipy import stats
 import normix
 from normix import BatchEMFitter, EMResult, NormalInverseGaussian
 from normix._cli import data, outputs, progress, summary, table
+from normix._cli.table import read_table
 from normix.cli import main
 from normix.datasets import load_sp500_returns
 from normix.fitting.em.drive import Iteration
@@ -249,7 +250,38 @@ def test_not_text(tmp_path: Path) -> None:
 
 
 def test_unknown_family(csv: Path) -> None:
-    assert failure(csv, "--family", "cauchy") == "unknown family 'cauchy'; known: nig"
+    message = failure(csv, "--family", "cauchy")
+    assert message == "unknown family 'cauchy'; known: nig, vg, skew-t, gh"
+
+
+@pytest.mark.parametrize(
+    ("family", "title"),
+    [
+        ("vg", "Variance gamma distribution"),
+        ("skew-t", "Normal inverse gamma distribution"),
+        pytest.param("GH", "Generalized hyperbolic dist", marks=pytest.mark.slow),
+    ],
+)
+def test_families(csv: Path, family: str, title: str) -> None:
+    result = run(csv, "--family", family, "--max-iter", 3)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(title)
+
+
+@pytest.mark.parametrize("name", ["rownames", "id", "Unnamed: 0", "Row"])
+def test_a_first_column_that_counts_is_no_data(name: str) -> None:
+    for begin in (0, 1):
+        rows = [f"{begin + k},{k * k},{k**3 - k}" for k in range(5)]
+        table = read_table([f"{name},a,b", *rows])
+        assert table.columns == ("a", "b")
+        assert table.labels == tuple(str(begin + k) for k in range(5))
+    asked = read_table([f"{name},a,b", *rows], [name, "a"])
+    assert asked.columns == (name, "a")
+    # What does not count the rows is data, as is what counts under another name.
+    jumps = [rows[0], *rows[2:]]
+    assert read_table([f"{name},a,b", *jumps]).columns == (name, "a", "b")
+    assert read_table(["dose,a,b", *rows]).columns == ("dose", "a", "b")
+    assert read_table([name, "1", "2"]).columns == (name,)
 
 
 def test_unknown_column(csv: Path) -> None:

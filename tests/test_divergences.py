@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import normix
 from normix import (
     GIG,
     Gamma,
@@ -228,3 +229,26 @@ def test_from_log_partitions():
     assert float(kl) == pytest.approx(np.log(2 / 5) + 5 / 2 - 1, rel=1e-13)
     distance = squared_hellinger_from_psi(psi, p, q)
     assert float(distance) == pytest.approx(1 - np.sqrt(10) / 3.5, rel=1e-13)
+
+
+@pytest.mark.parametrize("name", ["kl_divergence", "squared_hellinger"])
+def test_what_cannot_be_compared(name):
+    nig = normix.NormalInverseGaussian.from_classical(
+        mu=np.zeros(1), gamma=np.zeros(1), sigma=np.eye(1), mu_ig=1.0, lam=1.0
+    )
+    gamma = normix.Gamma(alpha=1.0, beta=1.0)
+    normal = normix.MultivariateNormal.from_classical(np.zeros(1), np.eye(1))
+    function = getattr(normix, name)
+    for other in (gamma, normal, nig.joint, 3.0, None):
+        kind = type(other).__name__
+        with pytest.raises(ValueError, match=f"other must be a mixture, got a {kind}"):
+            getattr(nig, name)(other)
+    for other in (nig, 3.0, None):
+        for law in (gamma, normal, nig.joint):
+            for pair in ((law, other), (other, law)):
+                with pytest.raises(ValueError, match="two exponential families"):
+                    function(*pair)
+            with pytest.raises(ValueError, match=type(other).__name__):
+                getattr(law, name)(other)
+    with pytest.raises(ValueError, match="joint law, model.joint"):
+        function(nig, nig)

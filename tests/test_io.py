@@ -162,6 +162,57 @@ def test_damage_is_named(change: dict, message: str, tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
+def damaged(path: Path, model, change) -> Path:
+    """The file of a model, changed."""
+    normix.save(model, path)
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda j: j.update(mu=number([0.0] * 5)), r"gamma must have shape \(d,\)"),
+        (lambda j: j.update(gamma=number([0.0])), r"gamma must have shape .*\(1,\)"),
+        (lambda j: j.update(gamma=None), "JointNormalInverseGaussian: gamma is null"),
+        (lambda j: j.update(dispersion=j["mu"]), "CholeskyDispersion or .*ArrayImpl"),
+        (lambda j: j["dispersion"].update(L=number([1.0])), r"L must be \(d, d\)"),
+        (lambda j: j["subordinator"].update(mu=number([1.0, 2.0])), "InverseGaussian"),
+        (lambda j: j.update(subordinator=j["dispersion"]), "must be a InverseGaussian"),
+        (lambda j: j.update({"class": "JointVarianceGamma"}), "must be a Gamma, got"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(change, message: str, tmp_path: Path) -> None:
+    model = MODELS["NIG"]()
+    path = damaged(tmp_path / "m.json", model, lambda doc: change(doc["joint"]))
+    with pytest.raises(ValueError, match=f"m.json: .*{message}"):
+        normix.load(path)
+
+
+def test_records_and_states_that_do_not_fit(tmp_path: Path) -> None:
+    model = MODELS["NIG"]()
+    path = tmp_path / "m.json"
+    eta = model.compute_eta_from_model()
+    damaged(path, eta, lambda doc: doc.update(E_X=number([0.0])))
+    with pytest.raises(ValueError, match=r"E_X_inv_Y must have shape \(1,\)"):
+        normix.load(path)
+    state = normix.IncrementalEMFitter().init(model)
+    normix.save(state, path)
+    assert_identical(state, normix.load(path))
+    gamma = {"class": "Gamma", "alpha": number(1.0), "beta": number(1.0)}
+    damaged(path, state, lambda doc: doc.update(model=gamma))
+    with pytest.raises(ValueError, match="a model and a joint law of one family"):
+        normix.load(path)
+    normix.save(MODELS["one dimension"]().compute_eta_from_model(), path)
+    eta = json.loads(path.read_text())
+    del eta["format"], eta["version"]
+    damaged(path, state, lambda doc: doc.update(eta=eta))
+    with pytest.raises(ValueError, match="eta.E_X must have shape"):
+        normix.load(path)
+
+
 def test_double_precision_is_not_truncated(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     normix.save(Gamma(alpha=2.0, beta=1.0), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from typing import Any
 
@@ -26,13 +27,17 @@ def _warn_single_precision() -> None:
 
 
 def as_float(x: ArrayLike) -> Array:
-    """``x`` as a JAX array of floating dtype."""
+    """``x`` as a JAX array of floating dtype; ``ValueError`` for no numbers."""
     _warn_single_precision()
+    if isinstance(x, list | tuple) and is_traced(x):
+        return jnp.asarray(x, jnp.result_type(float))
     if not isinstance(x, jax.Array):
         # A copy, made by NumPy: jnp.asarray compiles a program for every shape.
         return jax.device_put(np.array(as_floating(x)))
     dtype = x.dtype
     if not jnp.issubdtype(dtype, jnp.floating):
+        if not (jnp.issubdtype(dtype, jnp.integer) or dtype.kind == "b"):
+            raise ValueError(f"real numbers are expected, got an array of {dtype}")
         dtype = jnp.result_type(float)
     if x.dtype == dtype and not x.weak_type:
         return x
@@ -41,11 +46,47 @@ def as_float(x: ArrayLike) -> Array:
 
 
 def as_floating(x: ArrayLike) -> np.ndarray:
-    """``x`` as a NumPy array of a floating dtype that JAX has; not a copy if it is."""
-    array = np.asarray(x)
+    """``x`` as a NumPy array of a floating dtype that JAX has; not a copy if it is.
+
+    **Raises**: ``ValueError`` for what does not consist of real numbers, with the first
+    entry that is none and its place; a data frame's column is named. None among
+    numbers is a missing one, NaN.
+    """
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"an array of numbers is expected: {error}") from None
+    if array.dtype.kind not in "fiub" and array.dtype != jnp.bfloat16:
+        array = _numbers(array, getattr(x, "columns", None))
     floating = np.issubdtype(array.dtype, np.floating) or array.dtype == jnp.bfloat16
     dtype = array.dtype if floating else np.dtype(float)
     return np.asarray(array, jax.dtypes.canonicalize_dtype(dtype))
+
+
+def _numbers(array: np.ndarray, names: Any) -> np.ndarray:
+    """The numbers in an array of objects."""
+    found = np.empty(array.shape, float)
+    alone = array.ndim == 0
+    for place in np.ndindex(array.shape):
+        cell = array[place]
+        try:
+            if isinstance(cell, str | bytes | np.datetime64 | np.timedelta64):
+                raise TypeError
+            if isinstance(cell, complex | np.complexfloating):
+                raise TypeError
+            found[place] = np.nan if cell is None and not alone else float(cell)
+        except (TypeError, ValueError):
+            where = [f"row {place[0]}"] if place else []
+            if len(place) > 1:
+                name = place[1] if names is None else repr(names[place[1]])
+                where.append(f"column {name}")
+            text = repr(cell.item() if isinstance(cell, np.generic) else cell)
+            text = text if len(text) <= 80 else type(cell).__name__
+            raise ValueError(
+                f"real numbers are expected, got {text}"
+                + (f" in {', '.join(where)}" if where else "")
+            ) from None
+    return found
 
 
 def is_traced(*values) -> bool:
@@ -65,9 +106,26 @@ def check_positive(owner: str, **values: Array) -> None:
 
     NaN passes: it is how a failed estimate is flagged under ``jit``.
     """
+    check_one_shape(owner, **values)
     for name, value in values.items():
         if not is_traced(value) and np.any(np.asarray(value) <= 0):
             raise ValueError(f"{owner}: {name} must be positive, got {value}")
+
+
+def check_one_shape(owner: str, **values: Array) -> None:
+    """Raise ``ValueError`` where parameters differ in shape: scalars, as a rule."""
+    shapes = {name: np.shape(value) for name, value in values.items()}
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"{owner}: the parameters must be scalars, got {listed}")
+
+
+def as_scalar(name: str, value: ArrayLike) -> Array:
+    """A float of no axes; ``ValueError`` names what has some."""
+    array = as_float(value)
+    if array.ndim:
+        raise ValueError(f"{name} must be a scalar, got shape {array.shape}")
+    return array
 
 
 def check_option(name: str, value: object, options: tuple[str, ...]) -> None:
@@ -78,14 +136,21 @@ def check_option(name: str, value: object, options: tuple[str, ...]) -> None:
 
 
 def check_count(name: str, n: int) -> None:
-    """Raise ``ValueError`` for a negative number of things."""
+    """Raise ``ValueError`` for what is not a number of things, 0 or more."""
+    try:
+        operator.index(n)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, got {n!r}") from None
     if n < 0:
         raise ValueError(f"{name} must be at least 0, got {n}")
 
 
 def as_weights(weights: ArrayLike, n: int) -> Array:
     """Weights of ``n`` observations as a finite, not negative ``(n,)`` float array."""
-    array = as_float(weights)
+    try:
+        array = as_float(weights)
+    except ValueError as error:
+        raise ValueError(f"weights: {error}") from None
     if array.shape != (n,):
         raise ValueError(f"weights must have shape ({n},), got {array.shape}")
     if not is_traced(array):
@@ -101,10 +166,13 @@ def as_weights(weights: ArrayLike, n: int) -> Array:
 
 def _as_rows(X: ArrayLike) -> Array | np.ndarray:
     """Floats; what is at hand stays with NumPy, and is not copied."""
-    if isinstance(X, jax.Array):
-        return as_float(X)
-    _warn_single_precision()
-    return as_floating(X)
+    try:
+        if isinstance(X, jax.Array):
+            return as_float(X)
+        _warn_single_precision()
+        return as_floating(X)
+    except ValueError as error:
+        raise ValueError(f"X: {error}") from None
 
 
 def as_data(X: ArrayLike, *, columns: int | None = None) -> Array | np.ndarray:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
+
+from normix._arrays import as_floating
 
 # Rows that are read at once from a memory map: some megabytes.
 _READ = 65_536
@@ -30,20 +32,38 @@ class Moments(NamedTuple):
 
 
 class RowPasses:
-    """Rows in chunks, gone through as often as asked for."""
+    """Rows in chunks, gone through as often as asked for.
 
-    def __init__(self, data: np.memmap | Iterable[ArrayLike]):
-        self._data = data
+    ``ndim`` is the number of axes of a chunk: 2, or 1 of one variable.
+    """
+
+    def __init__(self, data: np.memmap | Iterable[ArrayLike], ndim: int = 2):
+        self._data, self._ndim = data, ndim
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """One pass: arrays of shape ``(m, d)``, of whatever lengths."""
-        data = self._data
-        if not isinstance(data, np.memmap):
-            arrays: Iterator = (np.asarray(chunk) for chunk in data)
-        else:
-            arrays = _read(data)
-        for array in arrays:
-            yield array[:, None] if array.ndim == 1 else array
+        """One pass: arrays of shape ``(m, d)``, of whatever lengths.
+
+        **Raises**: ``ValueError`` for a chunk that does not hold numbers, has another
+        number of axes or is not as wide as the first; it names the chunk.
+        """
+        data, width = self._data, None
+        for k, chunk in enumerate(_read(data) if _mapped(data) else data, start=1):
+            try:
+                array = as_floating(chunk)
+                if array.ndim != self._ndim:
+                    raise ValueError(
+                        f"X must have shape {_shape(self._ndim)}, got {array.shape}"
+                    )
+                rows = array[:, None] if array.ndim == 1 else array
+                width = rows.shape[1] if width is None else width
+                if rows.shape[1] != width:
+                    raise ValueError(
+                        f"X must have {width} columns as chunk 1 has, "
+                        f"got shape {array.shape}"
+                    )
+            except ValueError as error:
+                raise ValueError(f"chunk {k}: {error}") from None
+            yield rows
 
     def blocks(
         self,
@@ -99,10 +119,7 @@ class RowPasses:
         low, high = np.full(1, np.inf), np.full(1, -np.inf)
         dtype = np.dtype(np.float32)
         for k, chunk in enumerate(self.chunks(), start=1):
-            try:
-                check(chunk)
-            except ValueError as error:
-                raise ValueError(f"chunk {k}: {error}") from None
+            _checked(check, chunk, k)
             m = len(chunk)
             here = chunk.mean(axis=0, dtype=float)
             gap = here - mean
@@ -120,11 +137,19 @@ class RowPasses:
         constant = np.nonzero(low == high)[0].tolist()
         return Moments(n, mean, scale, constant, dtype)
 
-    def sample(self, enough: int) -> Float[np.ndarray, "m d"]:
-        """Evenly spaced rows, between ``enough`` and twice as many if there are."""
+    def sample(
+        self, enough: int, check: Callable[[np.ndarray], object] | None = None
+    ) -> Float[np.ndarray, "m d"]:
+        """Evenly spaced rows, between ``enough`` and twice as many if there are.
+
+        **Raises**: what ``check`` raises of a chunk, with its number, and
+        ``ValueError`` where there is no row.
+        """
         every, seen, count = 1, 0, 0
         kept: list[np.ndarray] = []
-        for chunk in self.chunks():
+        for k, chunk in enumerate(self.chunks(), start=1):
+            if check is not None:
+                _checked(check, chunk, k)
             part = np.array(chunk[-seen % every :: every])
             seen += len(chunk)
             kept.append(part)
@@ -140,15 +165,15 @@ class RowPasses:
 def passes_over(X: object, ndim: int) -> RowPasses | None:
     """Passes over ``X`` if it is to be read in chunks; None for an array.
 
-    That is a memory map, or an iterable of arrays of ``ndim`` dimensions.
+    That is a memory map, or an iterable of arrays, which are to have ``ndim`` axes; a
+    list of fewer is an array.
 
     **Raises**: ``ValueError`` for an iterator, which can be gone through only once.
     """
     if isinstance(X, np.memmap):
         if X.ndim != ndim:
-            shape = "(n, d)" if ndim == 2 else "(n,)"
-            raise ValueError(f"X must have shape {shape}, got {X.shape}")
-        return RowPasses(X)
+            raise ValueError(f"X must have shape {_shape(ndim)}, got {X.shape}")
+        return RowPasses(X, ndim)
     if isinstance(X, np.ndarray) or hasattr(X, "__array__"):
         return None
     if not isinstance(X, Iterable):
@@ -160,9 +185,31 @@ def passes_over(X: object, ndim: int) -> RowPasses | None:
             "object whose __iter__ begins anew; IncrementalEMFitter.fit_stream takes "
             "what comes only once"
         )
-    if isinstance(X, (list, tuple)) and (not X or np.ndim(X[0]) != ndim):
+    if isinstance(X, (list, tuple)) and (not X or _axes(X[0]) < ndim):
         return None
-    return RowPasses(X)
+    return RowPasses(X, ndim)
+
+
+def _axes(x: object) -> int:
+    """The number of axes, by the first entry of each list."""
+    if isinstance(x, (list, tuple)):
+        return 1 + (_axes(x[0]) if x else 0)
+    return np.ndim(x)  # pyright: ignore[reportArgumentType]
+
+
+def _shape(ndim: int) -> str:
+    return "(n, d)" if ndim == 2 else "(n,)"
+
+
+def _mapped(data: object) -> TypeGuard[np.memmap]:
+    return isinstance(data, np.memmap)
+
+
+def _checked(check: Callable[[np.ndarray], object], chunk: np.ndarray, k: int) -> None:
+    try:
+        check(chunk)
+    except ValueError as error:
+        raise ValueError(f"chunk {k}: {error}") from None
 
 
 def _read(data: np.memmap) -> Iterator[np.ndarray]:

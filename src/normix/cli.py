@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from normix.fitting.em.result import EMResult
 
 # What --family takes, and the class it stands for.
-_FAMILIES = {"nig": "NormalInverseGaussian"}
+_FAMILIES = {
+    "nig": "NormalInverseGaussian",
+    "vg": "VarianceGamma",
+    "skew-t": "NormalInverseGamma",
+    "gh": "GeneralizedHyperbolic",
+}
 _INTERRUPTED = 130  # as shells count: 128 + SIGINT
 
 
@@ -35,7 +40,8 @@ def main() -> None:
     "--family",
     default="nig",
     metavar="NAME",
-    help="The family to fit: nig (normal inverse Gaussian).",
+    help="The family to fit: nig (normal inverse Gaussian), vg (variance gamma), "
+    "skew-t, or gh (generalized hyperbolic).",
 )
 @click.option(
     "--columns", metavar="A,B,...", help="The columns to fit; all of them by default."
@@ -74,9 +80,9 @@ def fit(
     """Fit a distribution to the columns of a CSV file.
 
     FILE has a line of column names and a row for each observation, such as the daily
-    returns of some assets; "-" reads standard input. A first column of dates or other
-    row labels is passed over. Without FILE, the returns of ten US stocks that normix
-    ships are fitted.
+    returns of some assets; "-" reads standard input. A first column of dates, row
+    numbers or other labels is passed over. Without FILE, the returns of ten US stocks
+    that normix ships are fitted.
 
     \b
     Examples:

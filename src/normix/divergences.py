@@ -30,6 +30,7 @@ def kl_divergence(p: ExponentialFamily, q: ExponentialFamily) -> Float[Array, ""
     >>> round(float(kl_divergence(p, p)), 12), float(kl_divergence(p, q)) > 0
     (0.0, True)
     """
+    _check_laws(p, q)
     return _kl(p, q)
 
 
@@ -43,7 +44,22 @@ def squared_hellinger(p: ExponentialFamily, q: ExponentialFamily) -> Float[Array
     >>> round(float(squared_hellinger(p, q)), 12)  # 1 - (sqrt(3)/2)^2
     0.25
     """
+    _check_laws(p, q)
     return _hellinger(p, q)
+
+
+def _check_laws(*laws: object) -> None:
+    """Raise ``ValueError`` for what has no density of exponential form."""
+    from normix.exponential_family import ExponentialFamily
+
+    for law in laws:
+        if not isinstance(law, ExponentialFamily):
+            mixture = isinstance(getattr(law, "joint", None), ExponentialFamily)
+            hint = "; a mixture is compared by its joint law, model.joint"
+            raise ValueError(
+                f"two exponential families are compared, got a {type(law).__name__}"
+                + (hint if mixture else "")
+            )
 
 
 def kl_divergence_from_psi(
@@ -53,8 +69,10 @@ def kl_divergence_from_psi(
 
     :math:`\psi(\theta_q) - \psi(\theta_p) - (\theta_q-\theta_p)^\top
     \nabla\psi(\theta_p)`; parameters of shape ``(k,)``.
+
+    **Raises**: ``ValueError`` for other shapes.
     """
-    theta_p, theta_q = as_float(theta_p), as_float(theta_q)
+    theta_p, theta_q = _two_vectors(theta_p, theta_q)
     step = theta_q - theta_p
     # A moment that does not exist does not matter where nothing asks for it.
     slope = jnp.where(step == 0, 0.0, step * grad_psi(theta_p)).sum()
@@ -68,10 +86,21 @@ def squared_hellinger_from_psi(
 
     :math:`1 - \exp\{\psi(\tfrac12(\theta_p+\theta_q)) - \tfrac12\psi(\theta_p)
     - \tfrac12\psi(\theta_q)\}`; parameters of shape ``(k,)``.
+
+    **Raises**: ``ValueError`` for other shapes.
     """
-    theta_p, theta_q = as_float(theta_p), as_float(theta_q)
+    theta_p, theta_q = _two_vectors(theta_p, theta_q)
     middle = psi(0.5 * (theta_p + theta_q))
     return 0.0 - jnp.expm1(middle - 0.5 * (psi(theta_p) + psi(theta_q)))  # not -0
+
+
+def _two_vectors(theta_p: ArrayLike, theta_q: ArrayLike) -> tuple[Array, Array]:
+    p, q = as_float(theta_p), as_float(theta_q)
+    if p.ndim != 1 or p.shape != q.shape:
+        raise ValueError(
+            f"theta_p and theta_q must have one shape (k,), got {p.shape} and {q.shape}"
+        )
+    return p, q
 
 
 def kl_within(p: ExponentialFamily, q: ExponentialFamily) -> Array:

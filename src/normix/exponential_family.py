@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import ClassVar, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
+from typing import ClassVar, Self, TypeVar
 
 import equinox as eqx
 import jax
@@ -12,8 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_float, as_weights, check_count, check_option, is_traced
+from normix._arrays import as_weights, check_count, check_option, is_traced
 from normix._compile import of_few
+from normix._solving import (
+    BACKENDS,
+    METHODS,
+    SolverOptions,
+    StatisticsRecord,
+    as_order,
+    as_vector,
+)
 from normix.divergences import kl_divergence, squared_hellinger
 
 Family = TypeVar("Family", bound="ExponentialFamily")
@@ -25,25 +33,6 @@ Observation = ArrayLike | tuple[ArrayLike, ArrayLike]
 _NEAR_ONE = 0.01
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _NODES, _WEIGHTS = 0.5 * (1 + _NODES), 0.5 * _WEIGHTS  # on [0, 1]
-
-BACKENDS = ("jax", "cpu")
-METHODS = ("newton", "lbfgs", "bfgs")
-
-
-@runtime_checkable
-class StatisticsRecord(Protocol):
-    """Named expectations that can be laid out as one vector η."""
-
-    def vector(self) -> Array: ...
-
-
-class SolverOptions(NamedTuple):
-    """How an iterative η → θ solver is to run; static under ``jit``."""
-
-    maxiter: int = 100
-    tol: float = 1e-10
-    backend: str = "jax"
-    method: str = "newton"
 
 
 class ExponentialFamily(eqx.Module):
@@ -58,6 +47,9 @@ class ExponentialFamily(eqx.Module):
 
     sampling_methods: ClassVar[tuple[str, ...]]
     """What :meth:`rvs` accepts as its ``method``."""
+
+    _terms: ClassVar[tuple[int, int, int]]
+    """The number of natural parameters, in terms of 1, d and d²."""
 
     def __hash__(self) -> int:
         # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.
@@ -98,6 +90,10 @@ class ExponentialFamily(eqx.Module):
         cls, eta: Array, theta0: Array | None, options: SolverOptions
     ) -> Self:
         r"""Solve :math:`\nabla\psi(\theta) = \eta`."""
+
+    @abstractmethod
+    def _check_observation(self, x: Observation) -> Observation:
+        """One observation as floats; ``ValueError`` for another shape."""
 
     @classmethod
     @abstractmethod
@@ -144,8 +140,11 @@ class ExponentialFamily(eqx.Module):
         return _hessian(self, backend)
 
     def log_prob(self, x: Observation) -> Float[Array, ""]:
-        """The log-density at one observation; batch with :func:`jax.vmap`."""
-        return _log_prob(self, x)
+        """The log-density at one observation; batch with :func:`jax.vmap`.
+
+        **Raises**: ``ValueError`` for another shape.
+        """
+        return _log_prob(self, self._check_observation(x))
 
     def pdf(self, x: Observation) -> Float[Array, ""]:
         """The density at one observation; batch with :func:`jax.vmap`."""
@@ -163,15 +162,17 @@ class ExponentialFamily(eqx.Module):
 
     def log_density_power(self, alpha: ArrayLike) -> Float[Array, ""]:
         r""":math:`\log\int p(x)^\alpha\,dx`, ``alpha > 0``; may be infinite."""
-        return _log_density_power(self, as_float(alpha))
+        return _log_density_power(self, as_order(alpha))
 
     def renyi(self, alpha: ArrayLike) -> Float[Array, ""]:
         r"""The Rényi entropy :math:`\frac{1}{1-\alpha}\log\int p(x)^\alpha\,dx`.
 
         At ``alpha = 1`` it is :meth:`entropy`, with derivative minus half of
         :meth:`varentropy`, and smooth there.
+
+        **Raises**: ``ValueError`` for an ``alpha`` that is not a positive scalar.
         """
-        return _renyi(self, as_float(alpha))
+        return _renyi(self, as_order(alpha))
 
     def kl_divergence(self, other: ExponentialFamily) -> Float[Array, ""]:
         """The divergence to ``other``; see :func:`normix.kl_divergence`."""
@@ -188,8 +189,8 @@ class ExponentialFamily(eqx.Module):
         Convex in :math:`\theta`, and least at the member whose expectation parameters
         are :math:`\eta`: maximum likelihood minimises it at the sample's.
         """
-        theta = as_float(theta)
-        return cls._log_partition_from_theta(theta) - jnp.dot(theta, as_float(eta))
+        theta, eta = as_vector(cls, "theta", theta), as_vector(cls, "eta", eta)
+        return cls._log_partition_from_theta(theta) - jnp.dot(theta, eta)
 
     def rvs(
         self,
@@ -237,13 +238,13 @@ class ExponentialFamily(eqx.Module):
         check_option("method", method, METHODS)
         if isinstance(eta, StatisticsRecord):
             eta = eta.vector()
-        eta = as_float(eta)
+        eta = as_vector(cls, "eta", eta)
         if not is_traced(eta):
             violated, inequality = cls._violation(eta)
             if bool(jnp.any(violated)):
                 raise ValueError(f"{cls.__name__}: eta violates {inequality}: {eta}")
         options = SolverOptions(maxiter, tol, backend, method)
-        start = None if theta0 is None else as_float(theta0)
+        start = None if theta0 is None else as_vector(cls, "theta0", theta0)
         model = _solve(cls, eta, start, options)
         if verbose and not is_traced(model):
             print(f"{cls.__name__}.from_expectation: {model}")

@@ -22,6 +22,7 @@ from normix.distributions import (
 )
 from normix.fitting.em.stream import IncrementalState
 from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.expected import check_record
 from normix.mixtures.generalized_hyperbolic import (
     FactorGeneralizedHyperbolic,
     GeneralizedHyperbolic,
@@ -29,6 +30,7 @@ from normix.mixtures.generalized_hyperbolic import (
     UnivariateGeneralizedHyperbolic,
 )
 from normix.mixtures.low_rank import FactorDispersion
+from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.normal_inverse_gamma import (
     FactorNormalInverseGamma,
     JointNormalInverseGamma,
@@ -181,7 +183,17 @@ def _decode(value: Any, where: str) -> Any:
                 f"{cls.__name__} has the fields {', '.join(names)}; the file gives "
                 f"{', '.join(parts) or 'none'}"
             )
-        return cls(**parts)
+        null = [name for name, part in parts.items() if part is None]
+        if null and cls is not IncrementalState:
+            raise ValueError(f"{cls.__name__}: {null[0]} is null")
+        made = cls(**parts)
+        if isinstance(made, IncrementalState):
+            _check_state(made)
+        elif isinstance(made, NormalMixtureEta | FactorMixtureStats):
+            factors = isinstance(made, FactorMixtureStats)
+            form = FactorDispersion if factors else CholeskyDispersion
+            check_record("model", made, form, name=cls.__name__)
+        return made
     if isinstance(value, dict) and set(value) == {"dtype", "values"}:
         return _array(value["dtype"], value["values"], where)
     if value is None:
@@ -189,6 +201,21 @@ def _decode(value: Any, where: str) -> Any:
     if isinstance(value, dict) and set(value) == {"tuple"}:
         return tuple(_decode(item, where) for item in value["tuple"])
     raise ValueError(f"{where} is neither a class nor an array")
+
+
+def _check_state(state: IncrementalState) -> None:
+    """Raise ``ValueError`` where the parts of a state are not of one model."""
+    model, joint = state.model, state.joint
+    if not isinstance(model, MarginalMixture) or type(joint) is not model._joint_class:
+        raise ValueError(
+            "an IncrementalState has a model and a joint law of one family, got "
+            f"a {type(model).__name__} and a {type(joint).__name__}"
+        )
+    owner, form = type(model).__name__, model._dispersion_class
+    size = model.d, model.joint.dispersion.rank
+    check_record(owner, state.eta, form, *size, name="eta")
+    if state.average is not None:
+        check_record(owner, state.average, form, *size, name="average")
 
 
 def _array(name: Any, values: Any, where: str) -> jax.Array:

@@ -1,5 +1,7 @@
 """Incremental EM: rules, streams, shrinkage, and what a bad batch leaves behind."""
 
+import tracemalloc
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,7 @@ from normix import (
     eta0_isotropic,
     eta0_with_sigma,
 )
+from normix.fitting.em.stream import batch_order, batches
 
 TRUE = NormalInverseGaussian.from_classical(
     mu=np.zeros(2),
@@ -333,3 +336,21 @@ def test_a_stream_goes_on_after_a_bad_batch():
     state = fitter.fit_stream(caught.value.state, coming)
     clean = fitter.fit_stream(START, [*parts[:2], *parts[3:]])
     assert_same(state, clean, rtol=0)
+
+
+def test_batches_one_by_one_are_the_permutations(key):
+    """And only one permutation is held: two million batches would take gigabytes."""
+    for n, steps, size in ((7, 9, 3), (5, 4, 5), (10, 3, 1), (6, 0, 4)):
+        every = [np.array(batch) for batch in batches(key, n, steps, size)]
+        assert len(every) == steps
+        want = batch_order(key, n, steps, size)
+        np.testing.assert_array_equal(np.array(every).reshape(steps, size), want)
+    tracemalloc.start()
+    try:
+        endless = batches(key, 1_000, 200_000, 256)
+        for _ in range(50):
+            next(endless)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4e6  # of 410 MB

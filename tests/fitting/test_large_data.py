@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -320,6 +321,33 @@ def test_sums_of_different_models_do_not_merge(few, nig):
         normix.merge()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: m.replace(gamma=m.gamma + 1e-9), "differ in gamma"),
+        (lambda m: m.replace(sigma=2 * m.sigma()), "differ in sigma"),
+        (lambda m: m.replace(lam=2 * m.lam), "differ in.* the mixing law"),
+        (lambda m: m.regularize_det_sigma(3.0), "differ in gamma"),
+        (lambda m: m.marginal([0]), "totals are a NormalMixtureEta"),
+    ],
+)
+def test_sums_of_different_models_of_one_location_do_not_merge(nig, few, change, said):
+    other = change(nig)
+    sums = [m.e_step_sums(few[:, : m.d]) for m in (nig, nig, other)]
+    with pytest.raises(ValueError, match=f"different models.*{said}"):
+        normix.merge(*sums)
+    assert float(normix.merge(*sums[:2]).weight) == 2 * len(few)
+
+
+def test_sums_of_other_forms_do_not_merge(nig, few):
+    factor = normix.FactorNormalInverseGaussian.from_classical(
+        mu=nig.mu, gamma=nig.gamma, F=np.ones((nig.d, 1)), D=np.ones(nig.d),
+        mu_ig=nig.mu_ig, lam=nig.lam,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="NormalMixtureEta and a FactorMixtureStats"):
+        normix.merge(nig.e_step_sums(few), factor.e_step_sums(few))
+
+
 # -- bad input ------------------------------------------------------------------------
 
 
@@ -341,6 +369,10 @@ def test_chunks_that_do_not_fit_are_named(few, nig):
         nig.fit([few, few[:, :1]])
     with pytest.raises(ValueError, match="chunk 1: X must not be empty"):
         nig.fit([few[:0], few])
+    with pytest.raises(ValueError, match="chunk 2: X must have 2 columns as chunk 1"):
+        NormalInverseGaussian.default_init([few, few[:, :1]])
+    with pytest.raises(ValueError, match="chunk 2: X must be finite.*first in row 234"):
+        NormalInverseGaussian.default_init([broken[:1_000], broken[1_000:]])
     with pytest.raises(ValueError, match="needs at least 3"):
         nig.fit([few[:1], few[1:2]])
     with pytest.raises(ValueError, match=r"constant columns: \[1\]"):
@@ -351,6 +383,52 @@ def test_chunks_that_do_not_fit_are_named(few, nig):
         nig.fit([few, few], n_starts=2)
     with pytest.raises(ValueError, match="chunk_size must be at least 1"):
         nig.fit(few, chunk_size=0)
+
+
+class Again:
+    """Chunks that can be gone through again and again, but are no list."""
+
+    def __init__(self, *chunks):
+        self.chunks = chunks
+
+    def __iter__(self):
+        return iter(self.chunks)
+
+
+@pytest.mark.parametrize("kind", [Again, lambda *chunks: list(chunks)])
+def test_chunks_of_another_number_of_axes(few, nig, kind):
+    univariate = normix.UnivariateNormalInverseGaussian
+    scalar = nig.project([1.0, 0.0])
+    for chunks, shape in (
+        (kind(few[:9], few[9:]), "(9, 2)"),
+        (kind(few[:9, :1], few[9:, :1]), "(9, 1)"),
+    ):
+        said = re.escape(f"chunk 1: X must have shape (n,), got {shape}")
+        with pytest.raises(ValueError, match=said):
+            univariate.default_init(chunks)
+        with pytest.raises(ValueError, match=said):
+            scalar.fit(chunks)
+    three = kind(few[None])
+    for call in (nig.fit, type(nig).default_init):
+        with pytest.raises(
+            ValueError, match=r"chunk 1: X .*\(n, d\), got \(1, 3000, 2"
+        ):
+            call(three)
+    series = Again(few[:, 0], few[:, 1])
+    for call in (nig.fit, type(nig).default_init):
+        with pytest.raises(ValueError, match=r"chunk 1: X .*\(n, d\), got \(3000,\)"):
+            call(series)
+
+
+def test_chunks_without_numbers(few, nig):
+    text = few[:5].astype(object)
+    text[3, 1] = "n/a"
+    for call in (nig.fit, type(nig).default_init):
+        with pytest.raises(ValueError, match="chunk 2: .*'n/a' in row 3, column 1"):
+            call([few, text])
+    counted = [few[:1_000].astype(object), few[1_000:]]
+    found = nig.fit(counted, max_iter=2, tol=0.0).log_likelihood
+    assert found == pytest.approx(nig.fit(few, max_iter=2, tol=0.0).log_likelihood)
 
 
 @pytest.mark.parametrize("later", [-100, 100])

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import normix
 from normix import (
     BatchEMFitter,
     EWMAUpdate,
     FactorNormalInverseGaussian,
     GeneralizedHyperbolic,
     IdentityUpdate,
+    IncrementalEMFitter,
     NormalInverseGaussian,
     UnivariateNormalInverseGaussian,
     VarianceGamma,
@@ -223,3 +225,32 @@ def test_a_series_is_one_dimensional():
     assert fit.model.mu.shape == ()
     with pytest.raises(ValueError, match=r"X must have shape \(n,\)"):
         start.fit(X)
+
+
+@pytest.mark.parametrize("kind", [BatchEMFitter, IncrementalEMFitter])
+def test_a_jitted_fit_takes_every_option(kind, key):
+    """Options are dictionaries and arrays, too, which have no hash."""
+    model = normix.VarianceGamma.from_classical(
+        mu=np.zeros(1), gamma=np.zeros(1), sigma=np.eye(1), alpha=1.5, beta=1.5
+    )
+    rule = normix.Shrinkage(
+        normix.IdentityUpdate(), model.compute_eta_from_model(), 0.1
+    )
+    options = dict(
+        fix={"mu": [0.25]},
+        m_step_kwargs={"maxiter": 20},
+        alpha_min=np.array(0.75),
+        eta_update=rule,
+    )
+    X = np.random.default_rng(0).standard_t(4, size=(60, 1))
+    if kind is BatchEMFitter:
+        fitter, given = kind(max_iter=2, tol=0.0, **options), {}
+    else:
+        fitter, given = kind(max_steps=2, **options), {"key": key}
+    found = jax.jit(fitter.fit)(model, X, **given)
+    assert int(found.n_iter) == 2 and float(found.model.mu[0]) == 0.25
+    assert fitter.m_step_kwargs == {"maxiter": 20}
+    assert hash(fitter) == hash(fitter)
+    # The fitter itself may be an argument, its values traced.
+    again = jax.jit(lambda f: f.fit(model, X, **given).log_likelihood)(fitter)
+    np.testing.assert_allclose(again, found.log_likelihood, rtol=1e-12)

@@ -9,6 +9,7 @@ import numpy as np
 
 from normix._cli.failure import Failure
 from normix._cli.table import Table, read_table
+from normix._columns import dependent_columns
 from normix.datasets import load_sp500_returns
 
 
@@ -74,11 +75,9 @@ def _check_rank(table: Table) -> None:
     constant = names[deviations <= 1e-12 * np.abs(X).max(axis=0)]
     if constant.size:
         raise Failure(f"column '{constant[0]}' is constant; leave it out by --columns")
-    standard = (X - X.mean(axis=0)) / deviations
-    values, directions = np.linalg.eigh(standard.T @ standard / n)
-    if values[0] <= 1e-12 * d:
-        tied = names[np.abs(directions[:, 0]) > 1e-5]
-        listed = ", ".join(f"'{name}'" for name in tied)
+    dependent = dependent_columns(X)
+    if dependent:
+        listed = ", ".join(f"'{name}'" for name in names[dependent])
         raise Failure(
             f"columns {listed} depend on each other linearly; leave one out by "
             "--columns"

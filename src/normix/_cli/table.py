@@ -13,6 +13,9 @@ from jaxtyping import Float
 # First columns of these names, or of none, label the rows even when they look like
 # numbers: 20240131, or pandas' 0, 1, 2, ...
 _INDEX_NAMES = ("", "date", "datetime", "day", "index", "month", "time", "timestamp")
+# And those of these names, where they count the rows.
+_COUNTING_NAMES = ("id", "no", "nr", "num", "number", "obs", "row", "rowid", "rowname")
+_COUNTING_NAMES += ("row_names", "rownames", "row.names", "rownum", "unnamed: 0")
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "#n/a")
 
 
@@ -41,7 +44,11 @@ def read_table(lines: Iterable[str], columns: Sequence[str] | None = None) -> Ta
     (('A', 'B'), [[0.5, 1.0], [-0.25, 2.0]])
     """
     header, rows, numbers = _split(lines)
-    named = len(header) > 1 and header[0].lower() in _INDEX_NAMES
+    first = header[0].lower()
+    named = len(header) > 1 and (
+        first in _INDEX_NAMES
+        or (first in _COUNTING_NAMES and _counts([row[0] for row in rows]))
+    )
     labelled = named or not any(
         _is_number(row[0]) or _is_missing(row[0]) for row in rows
     )
@@ -117,6 +124,14 @@ def _first_fault(
             if not math.isfinite(float(cell)):
                 return f"{where}: {cell!r} is not finite"
     raise AssertionError("all cells are numbers")
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    """Whether cells are 0, 1, 2, ... or 1, 2, 3, ..."""
+    begin = cells[0].strip()
+    return begin in ("0", "1") and all(
+        cell.strip() == str(k) for k, cell in enumerate(cells, start=int(begin))
+    )
 
 
 def _is_missing(cell: str) -> bool:

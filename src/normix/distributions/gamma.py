@@ -10,6 +10,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, check_positive
+from normix._solving import as_vector
 from normix.distributions._sampling import draw_log_gig
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
@@ -32,6 +33,7 @@ class Gamma(PositiveFamily):
     0.5
     """
 
+    _terms: ClassVar[tuple[int, int, int]] = (2, 0, 0)
     closed_form: ClassVar[bool] = True
     has_order: ClassVar[bool] = False
     bounded_below: ClassVar[bool] = True
@@ -67,7 +69,7 @@ class Gamma(PositiveFamily):
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
-        theta = as_float(theta)
+        theta = as_vector(cls, "theta", theta)
         return cls(alpha=theta[0] + 1, beta=-theta[1])
 
     @classmethod

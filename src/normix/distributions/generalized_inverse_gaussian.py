@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_float, check_option, is_traced
+from normix._arrays import as_float, check_one_shape, check_option, is_traced
 from normix._compile import of_few
+from normix._solving import as_vector
 from normix.distributions._sampling import draw_log_gig
 from normix.distributions.gamma import Gamma
 from normix.distributions.inverse_gamma import InverseGamma
@@ -39,6 +40,7 @@ class GeneralizedInverseGaussian(PositiveFamily):
     2.0
     """
 
+    _terms: ClassVar[tuple[int, int, int]] = (3, 0, 0)
     closed_form: ClassVar[bool] = False
     has_order: ClassVar[bool] = True
     bounded_below: ClassVar[bool] = True
@@ -49,6 +51,7 @@ class GeneralizedInverseGaussian(PositiveFamily):
     b: Float[Array, ""] = eqx.field(converter=as_float)
 
     def __check_init__(self):
+        check_one_shape(type(self).__name__, p=self.p, a=self.a, b=self.b)
         if is_traced(self.p, self.a, self.b):
             return
         p, a, b = (np.asarray(v) for v in (self.p, self.a, self.b))
@@ -86,7 +89,7 @@ class GeneralizedInverseGaussian(PositiveFamily):
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
-        theta = as_float(theta)
+        theta = as_vector(cls, "theta", theta)
         return cls(p=theta[0] + 1, a=-2 * theta[2], b=-2 * theta[1])
 
     @classmethod
@@ -112,11 +115,18 @@ class GeneralizedInverseGaussian(PositiveFamily):
         """``E[log X], E[1/X], E[X]`` of many laws at once, shape ``(n, 3)``.
 
         ``p``, ``a`` and ``b`` broadcast to ``(n,)``.
+
+        **Raises**: ``ValueError`` for shapes that do not.
         """
         check_option("backend", backend, BACKENDS)
-        p, a, b = jnp.broadcast_arrays(
-            *(jnp.atleast_1d(as_float(x)) for x in (p, a, b))
-        )
+        p, a, b = (jnp.atleast_1d(as_float(x)) for x in (p, a, b))
+        lengths = {x.shape[0] for x in (p, a, b) if x.ndim == 1} - {1}
+        if max(p.ndim, a.ndim, b.ndim) > 1 or len(lengths) > 1:
+            raise ValueError(
+                "p, a and b must be scalars or have one shape (n,), got "
+                f"{p.shape}, {a.shape} and {b.shape}"
+            )
+        p, a, b = jnp.broadcast_arrays(p, a, b)
         return _means(p, a, b, backend)
 
     def mean(self) -> Float[Array, ""]:

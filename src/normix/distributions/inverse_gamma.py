@@ -10,6 +10,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, check_positive
+from normix._solving import as_vector
 from normix.distributions._sampling import draw_log_gig
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
@@ -33,6 +34,7 @@ class InverseGamma(PositiveFamily):
     (2.0, inf)
     """
 
+    _terms: ClassVar[tuple[int, int, int]] = (2, 0, 0)
     closed_form: ClassVar[bool] = True
     has_order: ClassVar[bool] = False
     bounded_below: ClassVar[bool] = False
@@ -68,7 +70,7 @@ class InverseGamma(PositiveFamily):
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
-        theta = as_float(theta)
+        theta = as_vector(cls, "theta", theta)
         return cls(alpha=-theta[1] - 1, beta=theta[0])
 
     @classmethod

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, check_positive
+from normix._solving import as_vector
 from normix.distributions._sampling import draw_inverse_gaussian
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
@@ -31,6 +32,7 @@ class InverseGaussian(PositiveFamily):
     2.0
     """
 
+    _terms: ClassVar[tuple[int, int, int]] = (2, 0, 0)
     closed_form: ClassVar[bool] = True
     has_order: ClassVar[bool] = False
     bounded_below: ClassVar[bool] = False
@@ -68,7 +70,7 @@ class InverseGaussian(PositiveFamily):
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
-        theta = as_float(theta)
+        theta = as_vector(cls, "theta", theta)
         return cls(mu=jnp.sqrt(theta[1] / theta[0]), lam=-2 * theta[1])
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import equinox as eqx
 import jax
@@ -13,6 +13,13 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_data, as_float, is_traced
+from normix._columns import (
+    check_columns,
+    column_names,
+    constant_columns,
+    dependent_columns,
+)
+from normix._solving import as_vector
 from normix.divergences import kl_within, log_affinity_within
 from normix.exponential_family import (
     ExponentialFamily,
@@ -105,8 +112,13 @@ class MultivariateNormal(ExponentialFamily):
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
-        h, precision = _split(as_float(theta))
+        h, precision = _split(as_vector(cls, "theta", theta))
         root = jnp.linalg.cholesky(-2 * precision)
+        if not is_traced(root) and not np.isfinite(np.asarray(root)).all():
+            raise ValueError(
+                "MultivariateNormal: theta[:d] must be finite and the precision "
+                f"-2 theta[d:] positive definite, got\n{-2 * precision}"
+            )
         sigma = cho_solve((root, True), jnp.eye(h.shape[0], dtype=h.dtype))
         return cls(mu=sigma @ h, L_Sigma=jnp.linalg.cholesky(sigma))
 
@@ -123,7 +135,26 @@ class MultivariateNormal(ExponentialFamily):
 
     @classmethod
     def _check_sample(cls, X):
-        return as_data(X)
+        rows = as_data(X)
+        n, d = rows.shape
+        if n < d + 1:
+            rows = "1 row" if n == 1 else f"{n} rows"
+            dimensions = "1 dimension" if d == 1 else f"{d} dimensions"
+            raise ValueError(
+                f"X has {rows}; a covariance in {dimensions} needs at least {d + 1}"
+            )
+        constant, dependent = constant_columns(rows), dependent_columns(rows)
+        check_columns(constant, dependent, column_names(X))
+        return rows
+
+    def _check_observation(self, x):
+        value = as_float(cast(ArrayLike, x))
+        if value.shape != (self.d,):
+            raise ValueError(
+                f"x must have shape ({self.d},), got {value.shape}; for many "
+                "observations use jax.vmap"
+            )
+        return value
 
     @property
     def d(self) -> int:
@@ -150,6 +181,7 @@ class MultivariateNormal(ExponentialFamily):
         return jnp.sqrt(self.var())
 
     sampling_methods: ClassVar[tuple[str, ...]] = ("exact",)
+    _terms: ClassVar[tuple[int, int, int]] = (0, 1, 1)
 
     def _draw(self, key: PRNGKeyArray, n: int, method: str = "exact"):
         noise = jax.random.normal(key, (n, self.d), self.mu.dtype)

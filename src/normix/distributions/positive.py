@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +67,15 @@ class PositiveFamily(ExponentialFamily):
                 f"X has the single value {sample[0]}: the likelihood has no maximum"
             )
         return sample
+
+    def _check_observation(self, x):
+        value = as_float(cast(ArrayLike, x))
+        if value.ndim > 1:
+            raise ValueError(
+                f"x must be a scalar or have shape (n,), got {value.shape}; "
+                "for others use jax.vmap"
+            )
+        return value
 
     # -- moments and mode --------------------------------------------------------
 

@@ -42,6 +42,53 @@ def check_vectors(mu: ArrayLike, gamma: ArrayLike) -> tuple[Array, Array]:
     return mu, gamma
 
 
+def check_parts(joint: JointNormalMixture) -> None:
+    """Raise ``ValueError`` where the parts of a joint law do not fit each other."""
+    owner, kind = type(joint).__name__, type(joint)._subordinator_class
+    if not isinstance(joint.subordinator, kind):
+        raise ValueError(
+            f"{owner}: the subordinator must be a {kind.__name__}, "
+            f"got a {type(joint.subordinator).__name__}"
+        )
+    if not isinstance(joint.dispersion, Dispersion):
+        raise ValueError(
+            f"{owner}: the dispersion must be a CholeskyDispersion or a "
+            f"FactorDispersion, got a {type(joint.dispersion).__name__}"
+        )
+    mu, gamma = np.shape(joint.mu), np.shape(joint.gamma)
+    d = joint.dispersion.shape
+    mixing = {np.shape(leaf) for leaf in jax.tree.leaves(joint.subordinator)}
+    if len(mu) < 1 or gamma != mu or d != mu or mixing != {mu[:-1]}:
+        raise ValueError(
+            f"{owner}: mu and gamma must have shape (d,), Σ (d, d) and the parameters "
+            f"of Y (); got {mu}, {gamma}, {d + d[-1:]} and "
+            f"{', '.join(map(str, mixing))}"
+        )
+
+
+def check_marginal(
+    owner: str,
+    joint: JointNormalMixture,
+    kind: type[JointNormalMixture],
+    form: type[Dispersion],
+    axes: int,
+) -> None:
+    """Raise ``ValueError`` where a marginal law's class does not fit its joint law.
+
+    ``axes`` is 1 for laws of one variable.
+    """
+    if not isinstance(joint, kind):
+        raise ValueError(
+            f"a {owner} is made of a {kind.__name__}, got a {type(joint).__name__}"
+        )
+    if not isinstance(joint.dispersion, form):
+        raise ValueError(
+            f"a {owner} has a {form.__name__}, got a {type(joint.dispersion).__name__}"
+        )
+    if axes == 1 and joint.d != 1:
+        raise ValueError(f"a {owner} has one variable, got {joint.d}")
+
+
 def _check_finite(name: str, value: Array) -> None:
     if not is_traced(value) and not np.isfinite(np.asarray(value)).all():
         raise ValueError(f"{name} must be finite, got {value}")

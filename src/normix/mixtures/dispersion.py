@@ -48,6 +48,11 @@ class Dispersion(eqx.Module):
 
     @property
     @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """``(d,)``, the shape of a vector beside it."""
+
+    @property
+    @abstractmethod
     def rank(self) -> int:
         """The number of factors, 0 for a full dispersion."""
 
@@ -173,6 +178,15 @@ class CholeskyDispersion(Dispersion):
     """A full dispersion ``Σ = L Lᵀ``; ``L`` is lower triangular, shape ``(d, d)``."""
 
     L: Float[Array, "d d"]
+
+    def __check_init__(self):
+        shape = np.shape(self.L)
+        if len(shape) < 2 or shape[-1] != shape[-2]:
+            raise ValueError(f"CholeskyDispersion: L must be (d, d), got {shape}")
+
+    @property
+    def shape(self):
+        return np.shape(self.L)[:-1]
 
     @classmethod
     def from_matrix(cls, sigma: Float[Array, "d d"]) -> Self:

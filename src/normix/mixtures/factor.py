@@ -23,6 +23,7 @@ class FactorNormalMixture(VectorMixture):
 
     _dispersion_class: ClassVar[type[FactorDispersion]] = FactorDispersion
     _form: ClassVar[str] = "factor"
+    takes_collinear: ClassVar[bool] = True
 
     @classmethod
     def from_classical(
@@ -73,7 +74,7 @@ class FactorNormalMixture(VectorMixture):
     @classmethod
     def _check_size(cls, n, d):
         if n < 2:
-            raise ValueError(f"X has {n} rows; a fit needs at least 2")
+            raise ValueError("X has 1 row; a fit needs at least 2")
 
     @classmethod
     def default_init(cls, X: Data, r: int = 1) -> Self:
@@ -83,7 +84,8 @@ class FactorNormalMixture(VectorMixture):
         ``n`` may be less than ``d``. See also :meth:`NormalMixture.default_init`.
 
         **Raises**: ``ValueError`` for an ``r`` that is not from 1 to ``d``, fewer than
-        2 rows, constant columns, NaN or infinite entries.
+        2 rows, columns that are constant or equal up to their units, NaN or infinite
+        entries.
         """
         rows = cls._rows_to_start(X)
         if not 1 <= r <= rows.shape[1]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from normix._arrays import is_spread, is_traced
+from normix._arrays import is_traced
 from normix._cache import cache_folder
 from normix._compile import rehearse, small
 from normix._loops import eagerly, repeat
@@ -48,26 +48,16 @@ _SKEW_SHARE = 0.8
 BEFORE_FITS: list[Callable[[type[Subordinator], Array, Blocks, Frame], None]] = []
 
 
-def check_constant(constant: list[int]) -> None:
-    """Raise ``ValueError`` where columns are constant."""
-    if constant:
-        raise ValueError(f"X has constant columns: {constant}")
-
-
-def constant_columns(X: Float[Array, "n d"]) -> list[int]:
-    """Which columns have one value; none of what is being traced."""
-    if is_traced(X):
-        return []
-    xp = jnp if is_spread(X) else np
-    return np.nonzero(np.asarray(xp.ptp(xp.asarray(X), axis=0) == 0))[0].tolist()
-
-
 def check_full_rank(n: int, d: int) -> None:
     """Raise ``ValueError`` where a full dispersion cannot be estimated."""
     if n < d + 1:
+        rows = "1 row" if n == 1 else f"{n} rows"
+        dimensions = "1 dimension" if d == 1 else f"{d} dimensions"
+        # One row is too little for any form.
+        other = ". The factor form (Factor..., with few factors r) does with fewer"
         raise ValueError(
-            f"X has {n} rows; a full dispersion in {d} dimensions needs at least "
-            f"{d + 1}. The factor form (Factor..., with few factors r) does with fewer"
+            f"X has {rows}; a full dispersion in {dimensions} needs at least {d + 1}"
+            + (other if n > 1 else "")
         )
 
 

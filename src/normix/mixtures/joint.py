@@ -10,11 +10,23 @@ import numpy as np
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_data, as_float, as_sample, check_option
+from normix._arrays import as_data, as_float, as_sample, check_option, is_traced
+from normix._columns import (
+    check_columns,
+    column_names,
+    constant_columns,
+    dependent_columns,
+)
 from normix._compile import small
+from normix._solving import as_vector
 from normix.exponential_family import BACKENDS, ExponentialFamily, SolverOptions
 from normix.mixtures import information
-from normix.mixtures.classical import check_vectors, from_parts, full_dispersion
+from normix.mixtures.classical import (
+    check_parts,
+    check_vectors,
+    from_parts,
+    full_dispersion,
+)
 from normix.mixtures.constraints import Constraints
 from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
 from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
@@ -53,9 +65,13 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
     subordinator: S
 
     sampling_methods: ClassVar[tuple[str, ...]] = ("exact",)
+    _terms: ClassVar[tuple[int, int, int]] = (3, 2, 1)
     _subordinator_class: AbstractClassVar[type]
     _mixing_names: AbstractClassVar[dict[str, str]]
     """The subordinator's parameters: as named for the mixture, and by itself."""
+
+    def __check_init__(self):
+        check_parts(self)
 
     @classmethod
     def from_classical(
@@ -146,7 +162,12 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
-        p, a, b, mu, gamma, root = _classical(as_float(theta))
+        p, a, b, mu, gamma, root = _classical(as_vector(cls, "theta", theta))
+        if not is_traced(root) and not np.isfinite(np.asarray(root)).all():
+            raise ValueError(
+                f"{cls.__name__}: theta must be finite, and its last {root.size} "
+                "entries a negative definite matrix"
+            )
         sigma = cho_solve((root, True), jnp.eye(mu.shape[0], dtype=mu.dtype))
         # The member of this family that the parameters name, or the closest one
         # where they name another GIG.
@@ -182,7 +203,26 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
     @classmethod
     def _check_sample(cls, X):
         X, Y = cast(tuple[ArrayLike, ArrayLike], X)
-        return as_data(X), as_sample(Y)
+        rows, y = as_data(X), as_sample(Y)
+        n, d = rows.shape
+        if y.shape != (n,):
+            raise ValueError(f"Y must have shape ({n},) as X has rows, got {y.shape}")
+        if n < d + 2:
+            raise ValueError(
+                f"X has {n} rows; their regression on Y in {d} dimensions needs at "
+                f"least {d + 2}"
+            )
+        check_columns(constant_columns(rows), dependent_columns(rows), column_names(X))
+        return rows, y
+
+    def _check_observation(self, x):
+        value, y = _pair(x)
+        if value.shape != (self.d,) or y.shape:
+            raise ValueError(
+                f"an observation must be a pair (x, y) of shapes ({self.d},) and (), "
+                f"got {value.shape} and {y.shape}; for many use jax.vmap"
+            )
+        return value, y
 
     def mean(self) -> tuple[Float[Array, " d"], Float[Array, ""]]:
         """The means of X and of Y."""
@@ -228,9 +268,15 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
         ``x`` has shape ``(d,)`` or ``(n, d)``; the values ``()`` or ``(n,)``. Keys:
         ``E_log_Y``, ``E_inv_Y``, ``E_Y``.
+
+        **Raises**: ``ValueError`` for another shape or an unknown backend.
         """
         check_option("backend", backend, BACKENDS)
         x = as_float(x)
+        if x.ndim not in (1, 2) or x.shape[-1] != self.d:
+            raise ValueError(
+                f"x must have shape ({self.d},) or (n, {self.d}), got {x.shape}"
+            )
         means = _posterior_means(self.law(), jnp.atleast_2d(x), backend)
         shaped = (m.reshape(x.shape[:-1]) for m in means)
         return dict(zip(("E_log_Y", "E_inv_Y", "E_Y"), shaped, strict=True))

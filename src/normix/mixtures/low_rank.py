@@ -6,6 +6,7 @@ from typing import Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
@@ -24,6 +25,17 @@ class FactorDispersion(Dispersion):
 
     F: Float[Array, "d r"]
     D: Float[Array, " d"]
+
+    def __check_init__(self):
+        F, D = np.shape(self.F), np.shape(self.D)
+        if len(F) < 2 or F[:-1] != D:
+            raise ValueError(
+                f"FactorDispersion: F must be (d, r) and D (d,), got {F} and {D}"
+            )
+
+    @property
+    def shape(self):
+        return np.shape(self.D)
 
     @property
     def rank(self):

@@ -1,7 +1,7 @@
 """The marginal law of X: what users fit, evaluate and draw from."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import equinox as eqx
@@ -9,14 +9,21 @@ import jax.numpy as jnp
 from equinox import AbstractVar
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_weights, check_option
+from normix._arrays import as_scalar, as_weights, check_option
+from normix._columns import (
+    check_columns,
+    column_names,
+    constant_columns,
+    dependent_columns,
+)
 from normix._passes import Data, passes_over
 from normix.exponential_family import BACKENDS
 from normix.mixtures import model_steps
+from normix.mixtures.classical import check_marginal
 from normix.mixtures.coordinates import gauge_a_eq_b
 from normix.mixtures.dispersion import Dispersion
+from normix.mixtures.expected import check_record
 from normix.mixtures.in_one import SAMPLE, layout_of, sample_of
-from normix.mixtures.initial import check_constant, constant_columns
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.maximum import solver_options
 from normix.mixtures.moments import covariance, kurtosis, skewness
@@ -50,6 +57,10 @@ class MarginalMixture(eqx.Module):
         if isinstance(family, type) and isinstance(form, str):
             # The first: Equinox makes a second class while an object is initialised.
             MarginalMixture._forms.setdefault((family, form), cls)
+
+    def __check_init__(self):
+        wanted = self._joint_class, self._dispersion_class
+        check_marginal(type(self).__name__, self.joint, *wanted, self._axes)
 
     def __hash__(self) -> int:
         # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.
@@ -89,14 +100,36 @@ class MarginalMixture(eqx.Module):
     def _check_size(cls, n: int, d: int) -> None:
         """Raise ``ValueError`` where the rows are too few for a fit of this form."""
 
+    takes_collinear: AbstractClassVar[bool]
+    """Whether columns may depend on each other, unless two of them are equal."""
+
     @classmethod
-    def check_fit(cls, n: int, d: int, constant: list[int]) -> None:
+    def check_fit(
+        cls,
+        n: int,
+        d: int,
+        constant: Sequence[int],
+        dependent: Sequence[int],
+        names: Sequence[object] | None = None,
+    ) -> None:
         """Raise ``ValueError`` for data that no fit of this form is possible to.
 
-        ``constant`` lists the columns of one value.
+        ``constant`` lists the columns of one value, ``dependent`` some of which one
+        follows from the others; ``names`` are those of the columns, if they have any.
         """
         cls._check_size(n, d)
-        check_constant(constant)
+        check_columns(constant, dependent, names)
+
+    @classmethod
+    def check_rows(
+        cls, rows: Float[Array, "n d"], names: Sequence[object] | None = None
+    ) -> None:
+        """The same of rows at hand, or spread over devices."""
+        n, d = rows.shape
+        cls._check_size(n, d)  # before what takes time
+        constant = constant_columns(rows)
+        dependent = dependent_columns(rows, equal_only=cls.takes_collinear)
+        cls.check_fit(n, d, constant, dependent, names)
 
     @classmethod
     def _rows_to_start(cls, X: Data) -> Float[Array, "m d"]:
@@ -104,16 +137,20 @@ class MarginalMixture(eqx.Module):
 
         That is where they are read in chunks, or spread over devices.
         """
+        rows: Any
         passes = passes_over(X, cls._axes)
         if passes is not None:
-            sample = passes.sample(SAMPLE)
-            rows = cls._rows(sample[:, 0] if cls._axes == 1 else sample)
+            rows = passes.sample(SAMPLE, cls._rows_of_chunk)
         else:
             rows = cls._rows(cast(ArrayLike, X))
             rows = sample_of(rows, layout_of(rows))
-        n, d = rows.shape
-        cls.check_fit(n, d, constant_columns(rows))
+        cls.check_rows(rows, column_names(X))
         return rows
+
+    @classmethod
+    def _rows_of_chunk(cls, chunk: Any, columns: int | None = None) -> Array:
+        """Rows of a chunk, which has two axes in every form, checked."""
+        return cls._rows(chunk[:, 0] if cls._axes == 1 else chunk, columns)
 
     @classmethod
     @abstractmethod
@@ -211,13 +248,18 @@ class MarginalMixture(eqx.Module):
 
         ``other`` may be of another family or form.
 
-        **Raises**: ``ValueError`` for another number of dimensions.
+        **Raises**: ``ValueError`` for another number of dimensions, or no mixture.
         """
-        return self.joint.kl_divergence(other.joint)
+        return self.joint.kl_divergence(self._comparable(other))
 
     def squared_hellinger(self, other: "MarginalMixture") -> Float[Array, ""]:
         """The squared distance of the joint laws: an upper bound, as for KL."""
-        return self.joint.squared_hellinger(other.joint)
+        return self.joint.squared_hellinger(self._comparable(other))
+
+    def _comparable(self, other: "MarginalMixture") -> JointNormalMixture:
+        if not isinstance(other, MarginalMixture):
+            raise ValueError(f"other must be a mixture, got a {type(other).__name__}")
+        return other.joint
 
     def to_generalized_hyperbolic(self) -> "MarginalMixture":
         """The same law as a generalized hyperbolic law, in the same form."""
@@ -269,19 +311,29 @@ class MarginalMixture(eqx.Module):
 
         ``options`` (``maxiter``, ``tol``, ``backend``, ``method``) go to the
         subordinator's solver.
+
+        **Raises**: ``ValueError`` for the expectations of another form of Σ, number
+        of dimensions or of factors, and for an unknown option.
         """
+        self._check_record(eta.totals if isinstance(eta, MixtureSums) else eta)
         if not isinstance(eta, MixtureSums):
             return self.from_expectation(eta, **options)
         return type(self)(
             model_steps.m_step(self.joint, eta, solver_options(**options))
         )
 
+    def _check_record(self, eta: MixtureStatistics) -> None:
+        form, r = self._dispersion_class, self.joint.dispersion.rank
+        check_record(type(self).__name__, eta, form, self.d, r)
+
     def m_step_normal(self, eta: MixtureStatistics) -> Self:
         """Only μ, γ and Σ of maximum likelihood; the subordinator is kept."""
+        self._check_record(eta)
         return type(self)(model_steps.with_normal_part(self.joint, eta))
 
     def m_step_subordinator(self, eta: MixtureStatistics, **options: Any) -> Self:
         """Only the subordinator of maximum likelihood; μ, γ and Σ are kept."""
+        self._check_record(eta)
         family, chosen = type(self.joint.subordinator), solver_options(**options)
         new = model_steps.mixing_part(family, eta, chosen)
         return eqx.tree_at(lambda model: model.joint.subordinator, self, new)
@@ -292,8 +344,12 @@ class MarginalMixture(eqx.Module):
 
         ``options`` (``maxiter``, ``tol``, ``backend``, ``method``) go to the
         subordinator's solver.
+
+        **Raises**: ``ValueError`` for the expectations of another form of Σ, or of
+        shapes that do not fit, and for an unknown option.
         """
         chosen = solver_options(**options)
+        check_record(cls.__name__, eta, cls._dispersion_class)
         return cls(model_steps.maximum(cls._joint_class, eta, chosen))
 
     def compute_eta_from_model(self) -> MixtureStatistics:
@@ -305,8 +361,9 @@ class MarginalMixture(eqx.Module):
         return self.joint.mu, self.joint.gamma, *self.joint.dispersion.parameters()
 
     def regularize_det_sigma(self, target_log_det: ArrayLike = 0.0) -> Self:
-        """The same law in the gauge with ``log |Σ| = target_log_det``."""
-        s = jnp.exp((self.log_det_sigma() - target_log_det) / self.d)
+        """The same law in the gauge with ``log |Σ| = target_log_det``, a scalar."""
+        target = as_scalar("target_log_det", target_log_det)
+        s = jnp.exp((self.log_det_sigma() - target) / self.d)
         return type(self)(self.joint.rescaled(s))
 
     def regularize_det_sigma_one(self) -> Self:

@@ -155,8 +155,8 @@ def packed(joint: JointNormalMixture) -> Array:
 def _as_sums(vector: Array, swept: Swept, frame: Frame) -> MixtureSums:
     totals = frame.statistics(swept.head[2:5], swept.tail)
     mu = frame.unpack(vector).mu
-    near = swept.near
-    return MixtureSums(totals, swept.head[0], swept.head[1], mu, near[0], near[1:])
+    place = mu, swept.near[0], swept.near[1:], vector
+    return MixtureSums(totals, swept.head[0], swept.head[1], *place)
 
 
 @small()

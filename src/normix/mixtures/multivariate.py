@@ -193,6 +193,7 @@ class NormalMixture(VectorMixture):
 
     _dispersion_class: ClassVar[type[CholeskyDispersion]] = CholeskyDispersion
     _form: ClassVar[str] = "full"
+    takes_collinear: ClassVar[bool] = False
 
     @classmethod
     def from_classical(
@@ -241,7 +242,7 @@ class NormalMixture(VectorMixture):
         Of data in chunks or on several devices, as ``fit`` takes them, evenly spaced
         rows are used, 65,536 of them or more if there are.
 
-        **Raises**: ``ValueError`` for fewer than ``d + 1`` rows, constant columns,
-        NaN or infinite entries.
+        **Raises**: ``ValueError`` for fewer than ``d + 1`` rows, columns that are
+        constant or depend on each other linearly, NaN or infinite entries.
         """
         return cls(initial_joint(cls._joint_class, cls._rows_to_start(X)))

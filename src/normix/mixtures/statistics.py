@@ -157,6 +157,8 @@ class MixtureSums(eqx.Module):
     - ``location``: μ of the model that took the E-step, shape ``(d,)``.
     - ``nearest``: the least ``b + (x-μ)ᵀΣ⁻¹(x-μ)`` of a row, and ``nearest_row``,
       shape ``(d,)``, where that is: they tell a likelihood without bound.
+    - ``law``: all parameters of that model as one vector, (μ, γ, Σ, p, a, b): sums of
+      different models have nothing in common.
     """
 
     totals: MixtureStatistics
@@ -165,6 +167,7 @@ class MixtureSums(eqx.Module):
     location: Float[Array, " d"]
     nearest: Float[Array, ""]
     nearest_row: Float[Array, " d"]
+    law: Float[Array, " k"]
 
     def means(self) -> MixtureStatistics:
         """The expectations of ``X - location``, averaged over the rows' weight."""
@@ -187,7 +190,7 @@ class MixtureSums(eqx.Module):
         closer = self.nearest <= other.nearest
         nearest = jnp.where(closer, self.nearest, other.nearest)
         row = jnp.where(closer, self.nearest_row, other.nearest_row)
-        return MixtureSums(totals, ll, weight, self.location, nearest, row)
+        return MixtureSums(totals, ll, weight, self.location, nearest, row, self.law)
 
     def all_reduced(self, axes: Any) -> MixtureSums:
         """The same of the rows of all devices along axes of a mesh."""
@@ -196,7 +199,8 @@ class MixtureSums(eqx.Module):
         near = jnp.append(self.nearest_row, self.nearest)
         near = lax.all_gather(near, axes).reshape(-1, near.shape[0])
         near = near[jnp.argmin(near[:, -1])]
-        return MixtureSums(totals, ll, weight, self.location, near[-1], near[:-1])
+        place = self.location, near[-1], near[:-1], self.law
+        return MixtureSums(totals, ll, weight, *place)
 
 
 def merge(*parts: MixtureSums) -> MixtureSums:
@@ -220,15 +224,39 @@ def merge(*parts: MixtureSums) -> MixtureSums:
     """
     if not parts:
         raise ValueError("merge needs at least one MixtureSums")
-    if not is_traced(*parts):
-        first = np.asarray(parts[0].location)
-        for part in parts[1:]:
-            if not np.array_equal(first, np.asarray(part.location)):
-                raise ValueError(
-                    "the sums come from different models, at locations "
-                    f"{first} and {np.asarray(part.location)}"
-                )
+    for part in parts[1:]:
+        _check_same_model(parts[0], part)
     return reduce(_merge, parts)
+
+
+def _check_same_model(one: MixtureSums, other: MixtureSums) -> None:
+    """Raise ``ValueError`` for sums of two models, as far as can be seen."""
+    names = [type(sums.totals).__name__ for sums in (one, other)]
+    shapes = [jnp.shape(sums.law) for sums in (one, other)]
+    if names[0] != names[1] or shapes[0] != shapes[1]:
+        raise ValueError(
+            "the sums come from different models: totals are a "
+            f"{names[0]} and a {names[1]}, laws of shapes {shapes[0]} and {shapes[1]}"
+        )
+    if is_traced(one, other):
+        return
+    laws = [np.asarray(sums.law) for sums in (one, other)]
+    differ = (laws[0] != laws[1]) & ~np.isnan(laws).all(axis=0)
+    if not differ.any():
+        return
+    d = len(one.location)
+    if differ[:d].any():
+        raise ValueError(
+            "the sums come from different models, at locations "
+            f"{laws[0][:d]} and {laws[1][:d]}"
+        )
+    parts = {"gamma": differ[d : 2 * d], "sigma": differ[2 * d : -3]}
+    parts["the mixing law"] = differ[-3:]
+    named = " and ".join(name for name, values in parts.items() if values.any())
+    raise ValueError(
+        "the sums come from different models of the same location, which differ in "
+        f"{named}"
+    )
 
 
 @jax.jit

@@ -13,7 +13,7 @@ from normix._passes import Data
 from normix.distributions.quantile_table import QuantileTable, of_smaller_tail
 from normix.mixtures.classical import check_scalars
 from normix.mixtures.dispersion import CholeskyDispersion
-from normix.mixtures.initial import check_full_rank, initial_joint
+from normix.mixtures.initial import initial_joint
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import log_prob_of_rows
@@ -31,6 +31,7 @@ class UnivariateNormalMixture(MarginalMixture):
 
     _dispersion_class: ClassVar[type[CholeskyDispersion]] = CholeskyDispersion
     _form: ClassVar[str] = "univariate"
+    takes_collinear: ClassVar[bool] = False
     _axes: ClassVar[int] = 1
 
     @classmethod
@@ -145,7 +146,8 @@ class UnivariateNormalMixture(MarginalMixture):
 
     @classmethod
     def _check_size(cls, n, d):
-        check_full_rank(n, d)
+        if n < 2:
+            raise ValueError("X has 1 value; a fit needs at least 2 different ones")
 
     @classmethod
     def default_init(cls, X: Data) -> Self:

@@ -12,7 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_float, as_weights, check_option, is_traced
+from normix._arrays import (
+    as_float,
+    as_weights,
+    check_option,
+    is_spread,
+    is_traced,
+)
+from normix._columns import Independence, column_names
 from normix._loops import eagerly
 from normix._passes import Data, RowPasses, passes_over
 from normix.fitting.em.acceleration import ACCELERATIONS
@@ -32,7 +39,6 @@ from normix.mixtures.coordinates import REGULARIZATIONS
 from normix.mixtures.in_one import InOne, layout_of, rows_on_devices, sample_of
 from normix.mixtures.initial import (
     BEFORE_FITS,
-    constant_columns,
     mean_and_covariance,
     random_joint,
 )
@@ -170,9 +176,10 @@ class BatchEMFitter(Options):
         last complete iteration.
 
         **Raises**: ``ValueError`` for data of another width, too few rows (``d + 1``
-        for a full dispersion), constant columns, NaN or infinite entries, an iterator
-        that can be gone through only once, weights that do not fit, and constraints
-        that the family does not have.
+        for a full dispersion), columns that are constant or depend on each other
+        linearly (of a factor form: that are equal up to their units), NaN or infinite
+        entries, an iterator that can be gone through only once, weights that do not
+        fit, and constraints that the family does not have.
         """
         if n_starts < 1:
             raise ValueError(f"n_starts must be at least 1, got {n_starts}")
@@ -232,8 +239,11 @@ class BatchEMFitter(Options):
                 )
             return self._data_in_passes(model, passes, weights)
         rows = model._rows(cast(ArrayLike, X), model.d)
-        model.check_fit(len(rows), model.d, constant_columns(rows))
         w = None if weights is None else as_weights(weights, rows.shape[0])
+        seen = rows
+        if w is not None and not (is_traced(rows, w) or is_spread(rows)):
+            seen = rows[np.asarray(w) > 0]  # the others do not exist
+        model.check_rows(seen, column_names(X))
         dtype = np.dtype(jnp.result_type(rows, model.joint.mu))
         layout = layout_of(rows, self.chunk_size)
         if is_traced(rows, w, model, self):
@@ -253,13 +263,13 @@ class BatchEMFitter(Options):
         return _Data(blocks, float(len(counted)), dtype, host, counted, weighed)
 
     def _data_in_passes(self, model, passes: RowPasses, weights) -> _Data:
-        univariate = model._axes == 1
+        watch = Independence(equal_only=model.takes_collinear)
 
         def check(chunk):
-            model._rows(chunk[:, 0] if univariate else chunk, model.d)
+            watch.see(np.asarray(model._rows_of_chunk(chunk, model.d)))
 
         found = passes.moments(check)
-        model.check_fit(found.n, model.d, found.constant)
+        model.check_fit(found.n, model.d, found.constant, watch.dependent())
         w = None if weights is None else np.asarray(as_weights(weights, found.n))
         dtype = np.dtype(jnp.result_type(found.dtype, model.joint.mu))
         moments = Moments(found.mean.astype(dtype), found.scale.astype(dtype))

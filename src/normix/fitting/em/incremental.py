@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_weights, is_traced
+from normix._columns import column_names
 from normix.fitting.em import stream
 from normix.fitting.em.options import Options
 from normix.fitting.em.outcome import Outcome
@@ -21,7 +23,6 @@ from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule, RobbinsMonroUpdate
 from normix.fitting.em.stream import IncrementalState
 from normix.mixtures.coordinates import REGULARIZATIONS
-from normix.mixtures.initial import constant_columns
 from normix.mixtures.marginal import MarginalMixture
 
 # About how many times a printed or tracked fit looks at all of the data.
@@ -170,18 +171,19 @@ class IncrementalEMFitter(Options):
         """
         began = time.perf_counter()
         rows = model._rows(X, model.d)
-        model.check_fit(len(rows), model.d, constant_columns(rows))
+        model.check_rows(rows, column_names(X))
         dtype = jnp.result_type(rows, model.joint.mu)
         rows = rows.astype(dtype)
         model = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model)
         size = min(self.batch_size, rows.shape[0])
-        order = stream.batch_order(key, rows.shape[0], self.max_steps, size)
         state = self.init(model)
         problem, plan = _problem(self, model)
-        traced = is_traced(rows, state, order, problem)
+        traced = is_traced(rows, state, key, problem)
         printed = self.verbose >= 1 and not traced
+        asked = key, rows.shape[0], self.max_steps, size
+        order: Any = stream.batch_order(*asked) if traced else stream.batches(*asked)
         if not traced:
-            rows, order = np.asarray(rows), np.asarray(order)
+            rows = np.asarray(rows)
 
         def score():
             return state.model.marginal_log_likelihood(rows_seen)
@@ -201,8 +203,8 @@ class IncrementalEMFitter(Options):
             print(f"{'step':>9}  {'mean log-lik':>15}")
             print(f"{0:>9}  {float(scores[0]):>15.8f}")
         for first, last in zip([0, *stops[:-1]], stops, strict=True):
-            span = rows, order[first:last]
-            state = stream.run(state, *span, problem, plan, _inner(self))
+            span = order[first:last] if traced else islice(order, last - first)
+            state = stream.run(state, rows, span, problem, plan, _inner(self))
             if self.verbose >= 1:
                 scores.append(score())
             if printed:

@@ -4,6 +4,7 @@ from dataclasses import KW_ONLY
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from equinox import AbstractVar
@@ -12,10 +13,12 @@ from jaxtyping import Array, ArrayLike
 from normix._arrays import as_float, check_option, is_traced
 from normix.exponential_family import BACKENDS, METHODS, SolverOptions
 from normix.fitting.em.problem import Held
-from normix.fitting.em.rules import EtaUpdateRule
+from normix.fitting.em.rules import EtaUpdateRule, Shrinkage
 from normix.mixtures.coordinates import REGULARIZATIONS
+from normix.mixtures.expected import check_record, check_record_class
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.maximum import solver_options
+from normix.mixtures.statistics import FactorMixtureStats, NormalMixtureEta
 
 ALGORITHMS = ("em", "mcecm")
 # The least shapes by name, above d/2: for a density without a pole, and for finite
@@ -37,6 +40,11 @@ class Options(eqx.Module):
     m_step_method: str = eqx.field(static=True, default="newton")
     m_step_kwargs: dict[str, Any] | None = eqx.field(static=True, default=None)
     eta_update: AbstractVar[EtaUpdateRule | None]
+
+    def __hash__(self) -> int:
+        # By identity, options may be dictionaries and arrays, which have no hash: so
+        # that jax.jit(fitter.fit) works.
+        return id(self)
 
     def __check_init__(self):
         check_option("regularization", self.regularization, REGULARIZATIONS)
@@ -84,7 +92,24 @@ class Options(eqx.Module):
             if p.ndim:
                 raise ValueError(f'fix["p"] must be a scalar, got shape {p.shape}')
             _check_finite('fix["p"]', p)
+        self._check_rule(model)
         return Held(mu, p, self._alpha_min(model, p))
+
+    def _check_rule(self, model: MarginalMixture) -> None:
+        """Raise ``ValueError`` for a rule with records of another form or size."""
+        owner, form = type(model).__name__, model._dispersion_class
+        rule = self.eta_update
+        while isinstance(rule, Shrinkage):
+            r = model.joint.dispersion.rank
+            check_record(owner, rule.eta0, form, model.d, r, "eta0")
+            rule = rule.base
+        records = NormalMixtureEta | FactorMixtureStats
+        parts = jax.tree.leaves(
+            self.eta_update, is_leaf=lambda part: isinstance(part, records)
+        )
+        for part in parts:
+            if isinstance(part, records):
+                check_record_class(owner, part, form, "a record of eta_update")
 
     def _alpha_min(self, model: MarginalMixture, p: Array | None) -> Array | None:
         least = self.alpha_min

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -108,16 +110,26 @@ def _first_state(
 
 
 def batch_order(key: PRNGKeyArray, n: int, steps: int, size: int) -> Int[Any, "t m"]:
-    """Rows of each batch: permutations of all, one after the other."""
+    """Rows of each batch: permutations of all, one after the other; under ``jit``."""
     keys = jax.random.split(key, -(-steps * size // n))
-    if is_traced(keys):
-        rows = jax.vmap(lambda k: jax.random.permutation(k, n))(keys).ravel()
-    else:
-        # The same one by one: a program for any number of them.
-        data, kind = jax.random.key_data(keys), str(jax.random.key_impl(keys))
-        every = [np.asarray(_permutation(k, n, kind)) for k in np.asarray(data)]
-        rows = np.concatenate(every)
+    rows = jax.vmap(lambda k: jax.random.permutation(k, n))(keys).ravel()
     return rows[: steps * size].reshape(steps, size)
+
+
+def batches(
+    key: PRNGKeyArray, n: int, steps: int, size: int
+) -> Iterator[Int[np.ndarray, " m"]]:
+    """The same one by one, for a key at hand: no more than one permutation is held."""
+    keys = jax.random.split(key, -(-steps * size // n))
+    data, kind = np.asarray(jax.random.key_data(keys)), str(jax.random.key_impl(keys))
+    left = np.zeros(0, int)
+    following = iter(data)
+    for _ in range(steps):
+        while len(left) < size:
+            new = np.asarray(_permutation(next(following), n, kind))
+            left = np.concatenate([left, new]) if len(left) else new
+        yield left[:size]
+        left = left[size:]
 
 
 @small("n", "kind")
@@ -321,7 +333,10 @@ def run(
     plan: Plan,
     inner: Inner,
 ) -> IncrementalState:
-    """A step for each row of ``order``, ``(t, m)``: places in ``X`` of a batch."""
+    """A step for each of ``order``: places in ``X`` of a batch, ``(m,)``.
+
+    An array of shape ``(t, m)`` where anything is traced.
+    """
     dtype = np.dtype(state.log_det.dtype)
     running = _begun(state, problem, plan)
 
@@ -330,15 +345,18 @@ def run(
         return _step(running, rows, size, problem, plan, inner)
 
     if is_traced(running, X, order, problem):
+        X = jnp.asarray(X)
         running = lax.scan(lambda r, chosen: (one(r, chosen), None), running, order)[0]
         return _reported(state, running, problem, plan, inner)
     with eagerly():
-        if plan.by_jax and len(order):
-            rows, size = _rows(X[order[0]], None, dtype)
+        order = iter(order)
+        first = next(order, None)
+        if plan.by_jax and first is not None:
+            rows, size = _rows(X[first], None, dtype)
             if (outline := rows.outline) is not None:
                 kinds = outline.size, dtype, jax.tree.structure((running, problem))
                 asked = running, outline, size, problem, plan, inner
                 rehearse((plan, inner, *kinds), _step, *asked)
-        for chosen in order:
+        for chosen in order if first is None else chain([first], order):
             running = one(running, chosen)
         return _reported(state, running, problem, plan, inner)
