@@ -254,13 +254,14 @@ class BatchEMFitter(Options):
         if layout.mesh is not None:
             spread = rows_on_devices(rows, w, dtype, layout)
             n = _counted(rows.shape[0], w)
-            return _Data(spread, n, dtype, sample_of(rows, layout), rows)
+            return _Data(spread, n, dtype, sample_of(rows, layout), rows, w)
         host = np.asarray(rows)
         weighed = None if w is None else np.asarray(w)
         size = block_length(len(host), self.chunk_size)
         blocks = blocks_in_memory(host, weighed, moments_of(host), dtype, size)
         counted = host if weighed is None else host[weighed > 0]
-        return _Data(blocks, float(len(counted)), dtype, host, counted, weighed)
+        kept = None if weighed is None else weighed[weighed > 0]
+        return _Data(blocks, float(len(counted)), dtype, host, counted, kept)
 
     def _data_in_passes(self, model, passes: RowPasses, weights) -> _Data:
         watch = Independence(equal_only=model.takes_collinear)
@@ -275,7 +276,7 @@ class BatchEMFitter(Options):
         moments = Moments(found.mean.astype(dtype), found.scale.astype(dtype))
         size = block_length(found.n, self.chunk_size)
         blocks = blocks_in_passes(passes, found.n, w, moments, dtype, size)
-        return _Data(blocks, _counted(found.n, w), dtype, None, passes)
+        return _Data(blocks, _counted(found.n, w), dtype, None, passes, w)
 
     def _run(self, like: MarginalMixture, joint, data: _Data, told) -> EMResult:
         """One fit from one start."""
@@ -315,12 +316,14 @@ class BatchEMFitter(Options):
         if data.source is not None:
             at = at._replace(outcome=Outcome(int(at.outcome)), n_iter=int(at.n_iter))
             at = at._replace(log_likelihood=float(at.log_likelihood))
-            ties = largest_group(data.source)
             if at.outcome in (Outcome.CONVERGED, Outcome.USED_UP) and drawn_onto_rows(
-                data.source, fitted.mu, data.rows.scale, float(at.share)
+                data.source, fitted.mu, data.rows.scale, float(at.share), data.weights
             ):
                 # An unbounded likelihood has no maximum to converge to.
                 at = at._replace(outcome=Outcome.UNBOUNDED)
+            has_pole = fitted.subordinator.bounded_below and not is_bounded
+            if has_pole or at.outcome == Outcome.UNBOUNDED:
+                ties = largest_group(data.source, data.weights)
         kept = self.verbose >= 1 or self.track_ll
         if isinstance(history, np.ndarray):
             columns = [jax.device_put(column.copy()) for column in history.T]
@@ -346,7 +349,7 @@ class BatchEMFitter(Options):
         if at.outcome not in (Outcome.CONVERGED, Outcome.USED_UP):
             return None
         mean, n = float(at.log_likelihood), float(data.n)
-        return edge(fitted, mean, n, data.sample, data.weights)
+        return edge(fitted, mean, n, data.source, data.weights)
 
 
 class _Data(NamedTuple):
@@ -357,7 +360,7 @@ class _Data(NamedTuple):
     dtype: np.dtype
     sample: np.ndarray | Array | None  # rows for random starts
     source: Source | None  # for what is told of equal rows; None under jit
-    weights: np.ndarray | None = None
+    weights: Any = None  # theirs; None counts each once
 
 
 def _counted(n: int, weights: Array | np.ndarray | None) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Array
 
 from normix.mixtures.initial import mean_and_covariance
 from normix.mixtures.joint import JointNormalMixture
@@ -21,12 +20,12 @@ def edge(
     fitted: JointNormalMixture,
     log_likelihood: float,
     n: float,
-    rows: np.ndarray | Array | None,
+    rows: object,
     weights: np.ndarray | None,
 ) -> str | None:
     """The limit that a fitted law is in, to the digits there are; None for none.
 
-    ``n``: how many rows there are. ``rows``, where they are at hand, decide between a
+    ``n``: how many rows there are. ``rows``, where they are an array, decide between a
     law that is near the normal one and one that is no better.
     """
     law = fitted.law()

@@ -6,23 +6,72 @@ See :mod:`normix.mixtures.poles` for what a pole is.
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._passes import RowPasses
 from normix.mixtures.marginal import MarginalMixture
 
+_AT_ONCE = 8192  # rows whose bits stay in a cache
+
 # What a fit was made to: rows at hand, on several devices, or read in passes.
 Source = np.ndarray | Array | RowPasses
 
 
-def largest_group(data: Source) -> int | None:
-    """How many rows are equal, at most; None where not all rows are at hand."""
+def largest_group(
+    data: Source, weights: Float[np.ndarray, " n"] | None = None
+) -> int | None:
+    """How many rows are equal, at most; None where not all rows are at hand.
+
+    Weights, all positive, count rows, whatever their scale: a row six times as heavy as
+    others is six equal rows.
+    """
     if not isinstance(data, np.ndarray):
         return None
-    # Rows as numbers, by a direction that tells different rows apart.
-    direction = np.random.default_rng(0).normal(size=data.shape[1])
-    return int(np.unique(data @ direction, return_counts=True)[1].max())
+    labels = _hashes(data)
+    if weights is None:
+        ordered = np.sort(labels)
+        if not (ordered[1:] == ordered[:-1]).any():
+            return 1  # as a rule, and at the price of a sort
+    order = np.argsort(labels, kind="stable")
+    at = np.nonzero(labels[order][1:] == labels[order][:-1])[0]
+    if (data[order[at]] != data[order[at + 1]]).any():
+        # Different rows share a label, as next to never: the rows themselves decide.
+        labels = np.unique(data, axis=0, return_inverse=True)[1].ravel()
+        order = np.argsort(labels, kind="stable")
+    labels = labels[order]
+    begins = np.append(0, np.nonzero(labels[1:] != labels[:-1])[0] + 1)
+    one = np.ones(len(data)) if weights is None else weights / _unit(weights)
+    sizes = np.add.reduceat(one[order], begins)
+    return max(1, int(sizes.max() + 1e-6))
+
+
+def _hashes(data: Float[np.ndarray, "n d"]) -> np.ndarray:
+    """A whole number for each row, from the bits of its values: no rounding."""
+    labels = np.zeros(len(data), np.uint64)
+    factor, mix = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
+    for begin in range(0, len(data), _AT_ONCE):
+        rows = data[begin : begin + _AT_ONCE].astype(float, order="C")
+        bits = (rows + 0.0).view(np.uint64)  # -0.0 is 0.0
+        label = labels[begin : begin + _AT_ONCE]
+        for column in bits.T:
+            label ^= column
+            label *= factor  # modulo 2^64
+            label ^= label >> mix
+    return labels
+
+
+def _unit(weights: Float[np.ndarray, " n"]) -> float:
+    """The weight of one row.
+
+    The least, where all are multiples of it as counts are; else that in the middle.
+    """
+    least = float(weights.min())
+    counts = weights / least
+    rounding = np.minimum(1e-6 * counts, 0.01)
+    whole = (np.abs(counts - np.rint(counts)) <= rounding).all()
+    return least if whole else float(np.median(weights))
 
 
 def drawn_onto_rows(
@@ -30,42 +79,53 @@ def drawn_onto_rows(
     mu: Float[ArrayLike, " d"],
     scale: Float[ArrayLike, " d"],
     share: float,
+    weights: Float[np.ndarray, " n"] | None = None,
 ) -> bool:
     """Whether the row nearest to μ, with all that equal it, has half of all ``E[1/Y]``.
 
-    ``share`` is that of one row, and ``scale`` weighs the columns.
+    ``share`` is that of one row of weight 1, and ``scale`` weighs the columns.
     """
     if share <= 0:
         return False
     mu, scale = np.asarray(mu), np.asarray(scale)
     if isinstance(data, RowPasses):
-        count = _counted_in_passes(data, mu, scale)
+        mass = _mass_in_passes(data, mu, scale, weights)
     else:
         # Rows on several devices stay there.
-        count = (_counted if isinstance(data, np.ndarray) else _counted_jit)(
-            data, mu, scale
+        mass = (_mass if isinstance(data, np.ndarray) else _mass_jit)(
+            data, mu, scale, weights
         )
-    return int(count) * share >= 0.5
+    return float(mass) * share >= 0.5
 
 
-def _counted(X, mu, scale):
-    """How many rows equal the one nearest to ``mu``."""
+def _mass(X, mu, scale, weights):
+    """The weight of the rows that equal the one nearest to ``mu``."""
     gaps = (abs(X - mu) / scale).max(axis=1)
-    return (X == X[gaps.argmin()]).all(axis=1).sum()
+    if weights is not None:
+        gaps = gaps + jnp.where(weights > 0, 0.0, jnp.inf)
+    same = (X == X[gaps.argmin()]).all(axis=1)
+    return same.sum() if weights is None else (same * weights).sum()
 
 
-_counted_jit = jax.jit(_counted)
+_mass_jit = jax.jit(_mass)
 
 
-def _counted_in_passes(data: RowPasses, mu: np.ndarray, scale: np.ndarray) -> int:
-    least, nearest, count = np.inf, mu, 0
+def _mass_in_passes(data: RowPasses, mu: np.ndarray, scale: np.ndarray, weights):
+    least, nearest, mass, done = np.inf, mu, 0.0, 0
     for chunk in data.chunks():
-        gaps = (np.abs(chunk - mu) / scale).max(axis=1)
+        w = np.ones(len(chunk))
+        if weights is not None:
+            w = weights[done : done + len(chunk)]
+        done += len(chunk)
+        rows, w = chunk[w > 0], w[w > 0]
+        if len(rows) == 0:
+            continue
+        gaps = (np.abs(rows - mu) / scale).max(axis=1)
         first = int(gaps.argmin())
         if gaps[first] < least:
-            least, nearest, count = gaps[first], np.array(chunk[first]), 0
-        count += int((chunk == nearest).all(axis=1).sum())
-    return count
+            least, nearest, mass = gaps[first], np.array(rows[first]), 0.0
+        mass += float(w[(rows == nearest).all(axis=1)].sum())
+    return mass
 
 
 def caveat(model: MarginalMixture, bounded: bool, ties: int | None) -> str:

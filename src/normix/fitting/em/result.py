@@ -35,11 +35,9 @@ class EMResult(eqx.Module):
     - ``outcome``: an :class:`Outcome`, why the fit ended; ``converged``,
       :attr:`diverged`, :attr:`unbounded`, :attr:`interrupted` and :attr:`message` are
       read from it.
-    - ``ties``: the size of the largest group of equal observations; None where they are
-      not all at hand: inside ``jit``, in chunks, on several devices. Where it is more
-      than 1, the likelihood of a variance gamma or generalized hyperbolic model that
-      ``alpha_min`` does not bound is unbounded, and what a fit converges to is a local
-      maximum.
+    - ``ties``: the size of the largest group of equal observations, where one of six
+      times the weight is six; None where they are not all at hand, or where neither the
+      family nor how the fit ended makes it matter.
     - ``criteria``: what was compared with ``tol`` in each iteration: the larger of the
       parameter change, the same with every column in units of its standard
       deviation, and √(2 gain) of the log-likelihood; of a quasi-Newton fit the gain
