@@ -5,6 +5,8 @@ See :mod:`normix.mixtures.poles` for what a pole is.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,7 +104,8 @@ def _mass(X, mu, scale, weights):
     """The weight of the rows that equal the one nearest to ``mu``."""
     gaps = (abs(X - mu) / scale).max(axis=1)
     if weights is not None:
-        gaps = gaps + jnp.where(weights > 0, 0.0, jnp.inf)
+        xp: Any = np if isinstance(X, np.ndarray) else jnp  # at hand, compile nothing
+        gaps = xp.where(weights > 0, gaps, np.inf)
     same = (X == X[gaps.argmin()]).all(axis=1)
     return same.sum() if weights is None else (same * weights).sum()
 
