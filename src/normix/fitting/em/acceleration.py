@@ -56,7 +56,7 @@ class Anderson(NamedTuple):
     @classmethod
     def begin(cls, size: int, dtype) -> Anderson:
         zero, rows = jnp.zeros(size, dtype), jnp.zeros((_MEMORY, size), dtype)
-        return cls(zero, zero, rows, rows, jnp.asarray(-1), jnp.ones((), dtype))
+        return cls(zero, zero, rows, rows, jnp.array(-1, int), jnp.ones((), dtype))
 
     def proposal(self, x, g, score):
         f = g - x
@@ -133,7 +133,7 @@ class QuasiNewton(NamedTuple):
     @classmethod
     def begin(cls, size: int, dtype) -> QuasiNewton:
         zero, rows = jnp.zeros(size, dtype), jnp.zeros((_PAIRS, size), dtype)
-        none, infinite = jnp.asarray(-1), jnp.full((), jnp.inf, dtype)
+        none, infinite = jnp.array(-1, int), jnp.full((), jnp.inf, dtype)
         state = zero, zero, zero, rows, rows, rows
         return cls(*state, none, zero, infinite, none)
 
@@ -185,7 +185,7 @@ class QuasiNewton(NamedTuple):
             jnp.where(finite, used, -1),
             direction,
             jnp.where((useful | (used == 0)) & (rate < jnp.inf), rate, jnp.inf),
-            jnp.where(useful, 0, -1),
+            jnp.where(useful, 0, jnp.array(-1, int)),
         )
         return following, state
 

@@ -27,7 +27,7 @@ from normix.fitting.em.acceptance import Status
 from normix.fitting.em.drive import Iteration, driven, ended, rehearsed, traced
 from normix.fitting.em.edges import edge
 from normix.fitting.em.options import ALGORITHMS, Options, bounded
-from normix.fitting.em.outcome import Outcome
+from normix.fitting.em.outcome import AT_REST, Outcome
 from normix.fitting.em.poles import Source, drawn_onto_rows, largest_group
 from normix.fitting.em.problem import Held, Plan, Problem, posed
 from normix.fitting.em.report import Report
@@ -307,23 +307,42 @@ class BatchEMFitter(Options):
             # To the last bit, which moving to the data's mean and back may change.
             mu = held.mu.astype(fitted.mu.dtype)
             fitted = eqx.tree_at(lambda j: j.mu, fitted, mu)
-        return self._result(like, fitted, status, history, data, bounded(held, like.d))
+        at = ended(status)
+        if data.source is not None:
+            at = self._seen(fitted, at, data)
+        limit = None
+        if data.source is not None and at.outcome in AT_REST:
+            packed, has_order = np.asarray(state.model), plan.law.has_order
+            about = float(at.log_likelihood), float(n), data.source, data.weights
+            limit = edge(packed, plan.frame, has_order, *about)
+        return self._result(
+            like, fitted, at, history, data, bounded(held, like.d), limit
+        )
+
+    def _seen(self, fitted: JointNormalMixture, at: Status, data: _Data) -> Status:
+        """As numbers of Python; a pole has no maximum to converge to."""
+        assert data.source is not None
+        at = at._replace(outcome=Outcome(int(at.outcome)), n_iter=int(at.n_iter))
+        at = at._replace(log_likelihood=float(at.log_likelihood))
+        if at.outcome in AT_REST and drawn_onto_rows(
+            data.source, fitted.mu, data.rows.scale, float(at.share), data.weights
+        ):
+            at = at._replace(outcome=Outcome.UNBOUNDED)
+        return at
 
     def _result(
-        self, like, fitted: JointNormalMixture, status, history, data: _Data, is_bounded
+        self,
+        like,
+        fitted: JointNormalMixture,
+        at,
+        history,
+        data: _Data,
+        is_bounded,
+        limit,
     ) -> EMResult:
-        at, ties = ended(status), None
-        if data.source is not None:
-            at = at._replace(outcome=Outcome(int(at.outcome)), n_iter=int(at.n_iter))
-            at = at._replace(log_likelihood=float(at.log_likelihood))
-            if at.outcome in (Outcome.CONVERGED, Outcome.USED_UP) and drawn_onto_rows(
-                data.source, fitted.mu, data.rows.scale, float(at.share), data.weights
-            ):
-                # An unbounded likelihood has no maximum to converge to.
-                at = at._replace(outcome=Outcome.UNBOUNDED)
-            has_pole = fitted.subordinator.bounded_below and not is_bounded
-            if has_pole or at.outcome == Outcome.UNBOUNDED:
-                ties = largest_group(data.source, data.weights)
+        ties, has_pole = None, fitted.subordinator.bounded_below and not is_bounded
+        if data.source is not None and (has_pole or at.outcome == Outcome.UNBOUNDED):
+            ties = largest_group(data.source, data.weights)
         kept = self.verbose >= 1 or self.track_ll
         if isinstance(history, np.ndarray):
             columns = [jax.device_put(column.copy()) for column in history.T]
@@ -342,14 +361,8 @@ class BatchEMFitter(Options):
             criteria=criteria,
             ties=ties,
             bounded=is_bounded,
-            edge=None if data.source is None else self._edge(fitted, at, data),
+            edge=limit,
         )
-
-    def _edge(self, fitted: JointNormalMixture, at: Status, data: _Data) -> str | None:
-        if at.outcome not in (Outcome.CONVERGED, Outcome.USED_UP):
-            return None
-        mean, n = float(at.log_likelihood), float(data.n)
-        return edge(fitted, mean, n, data.source, data.weights)
 
 
 class _Data(NamedTuple):

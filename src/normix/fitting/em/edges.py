@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from normix.mixtures.initial import mean_and_covariance
-from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.law import Frame
 from normix.mixtures.limits import flattest, thinnest
 
 # Nats, over all rows, by which a fit has to be better than a limit to count as another
@@ -17,22 +18,24 @@ _NEARLY_NORMAL = 30.0
 
 
 def edge(
-    fitted: JointNormalMixture,
+    vector: Any,
+    frame: Frame,
+    has_order: bool,
     log_likelihood: float,
     n: float,
     rows: object,
     weights: np.ndarray | None,
 ) -> str | None:
-    """The limit that a fitted law is in, to the digits there are; None for none.
+    """The limit that a law, packed in a vector, is in; None for none.
 
     ``n``: how many rows there are. ``rows``, where they are an array, decide between a
     law that is near the normal one and one that is no better.
     """
-    law = fitted.law()
-    p, a, b = (float(x) for x in law.gig)
+    law = frame.unpack(vector)
+    p, a, b = law.gig.tolist()
     if not np.isfinite([p, a, b]).all():
         return None
-    dtype = law.gig.dtype
+    dtype = vector.dtype
     omega = math.hypot(p, math.sqrt(a) * math.sqrt(b))
     if omega >= 0.5 * flattest(dtype):
         return "normal"
@@ -40,16 +43,16 @@ def edge(
         best, total = _normal(rows, weights)
         if total * (log_likelihood - best) <= _NO_BETTER:
             return "normal"
-    gamma = np.asarray(law.gamma, float)
+    gamma = law.gamma
     if gamma.any():
         total = omega + abs(p)
         typical = total / a if p >= 0 else b / total
-        sigma = np.asarray(fitted.sigma(), float)
+        sigma = np.asarray(law.dispersion.matrix())
         s = typical / omega * float(gamma @ np.linalg.solve(sigma, gamma))
         # The likelihood of n rows differs from that of the limit by about n/s.
         if s >= min(0.5 * thinnest(dtype), n / _NO_BETTER):
             return "mixing"
-    if fitted.subordinator.has_order:
+    if has_order:
         if b == 0:
             return "variance gamma"
         return "skew t" if a == 0 else None

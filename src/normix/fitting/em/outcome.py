@@ -29,6 +29,9 @@ class Outcome(enum.IntEnum):
         return _PROSE[self]
 
 
+# With a model that may be a maximum.
+AT_REST = (Outcome.CONVERGED, Outcome.USED_UP)
+
 _PROSE = {
     Outcome.RUNNING: "not ended",
     Outcome.CONVERGED: "converged: no more than the tolerance is to be gained",
