@@ -6,6 +6,7 @@ import mmap
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
@@ -97,7 +98,6 @@ class RowPasses:
         n = 0
         mean, second = np.zeros(1), np.zeros(1)
         low, high = np.full(1, np.inf), np.full(1, -np.inf)
-        dtype = np.dtype(np.float32)
         for k, chunk in enumerate(self.chunks(), start=1):
             try:
                 check(chunk)
@@ -112,12 +112,12 @@ class RowPasses:
             n += m
             low = np.minimum(low, chunk.min(axis=0))
             high = np.maximum(high, chunk.max(axis=0))
-            dtype = np.result_type(dtype, chunk)
         if n == 0:
             raise ValueError("the data have no chunks, or gave them away before")
         spread = second / n
         scale = np.where(spread > 0, np.sqrt(spread), 1.0)
         constant = np.nonzero(low == high)[0].tolist()
+        dtype = np.dtype(jax.dtypes.canonicalize_dtype(float))
         return Moments(n, mean, scale, constant, dtype)
 
     def sample(self, enough: int) -> Float[np.ndarray, "m d"]:
