@@ -165,12 +165,18 @@ def as_weights(weights: ArrayLike, n: int) -> Array:
 
 
 def _as_rows(X: ArrayLike) -> Array | np.ndarray:
-    """Floats; what is at hand stays with NumPy, and is not copied."""
+    """Floats of the enabled precision; what is at hand stays with NumPy.
+
+    Single-precision data become double where that is enabled, as their statistics lose
+    more to rounding than the data have lost; a copy only then.
+    """
+    wide = jax.dtypes.canonicalize_dtype(float)
     try:
         if isinstance(X, jax.Array):
-            return as_float(X)
+            array = as_float(X)
+            return array if array.dtype == wide else array.astype(wide)
         _warn_single_precision()
-        return as_floating(X)
+        return np.asarray(as_floating(X), wide)
     except ValueError as error:
         raise ValueError(f"X: {error}") from None
 

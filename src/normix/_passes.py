@@ -6,6 +6,7 @@ import mmap
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeGuard
 
+import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
@@ -117,7 +118,6 @@ class RowPasses:
         n = 0
         mean, second = np.zeros(1), np.zeros(1)
         low, high = np.full(1, np.inf), np.full(1, -np.inf)
-        dtype = np.dtype(np.float32)
         for k, chunk in enumerate(self.chunks(), start=1):
             _checked(check, chunk, k)
             m = len(chunk)
@@ -129,12 +129,12 @@ class RowPasses:
             n += m
             low = np.minimum(low, chunk.min(axis=0))
             high = np.maximum(high, chunk.max(axis=0))
-            dtype = np.result_type(dtype, chunk)
         if n == 0:
             raise ValueError("the data have no chunks, or gave them away before")
         spread = second / n
         scale = np.where(spread > 0, np.sqrt(spread), 1.0)
         constant = np.nonzero(low == high)[0].tolist()
+        dtype = np.dtype(jax.dtypes.canonicalize_dtype(float))
         return Moments(n, mean, scale, constant, dtype)
 
     def sample(

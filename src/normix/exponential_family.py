@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_weights, check_count, check_option, is_traced
+from normix import _powers
+from normix._arrays import as_float, as_weights, check_count, check_option, is_traced
 from normix._compile import of_few
 from normix._solving import (
     BACKENDS,
@@ -28,11 +29,6 @@ Family = TypeVar("Family", bound="ExponentialFamily")
 
 # One observation: an array, or the pair (x, y) of a joint law.
 Observation = ArrayLike | tuple[ArrayLike, ArrayLike]
-
-# Rényi entropies of orders this near to 1 are integrals over the order.
-_NEAR_ONE = 0.01
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
-_NODES, _WEIGHTS = 0.5 * (1 + _NODES), 0.5 * _WEIGHTS  # on [0, 1]
 
 
 class ExponentialFamily(eqx.Module):
@@ -101,6 +97,29 @@ class ExponentialFamily(eqx.Module):
         """Whether ``eta`` is unattainable, and the inequality that it violates."""
 
     @abstractmethod
+    def _log_density(self, x: Observation) -> Array:
+        r"""The log-density at ``x``.
+
+        Not :math:`\theta^\top t(x) - \psi(\theta)`, whose terms cancel where the law
+        is narrow or far from 0, but about the law's own location.
+        """
+
+    @classmethod
+    @abstractmethod
+    def _most_likely(
+        cls,
+        sample: Array,
+        weights: Array,
+        theta0: Array | None,
+        options: SolverOptions,
+    ) -> Self:
+        """The member of maximum likelihood, NaN if there is none.
+
+        By centred statistics of the sample, weights of sum 1; the differences between
+        means of the statistics themselves cancel where data lie far from 0.
+        """
+
+    @abstractmethod
     def _log_power(self, alpha: Array) -> Array:
         r""":math:`\log\int p(x)^\alpha\,dx`, differentiable in ``alpha`` at 1."""
 
@@ -154,15 +173,15 @@ class ExponentialFamily(eqx.Module):
 
     def entropy(self) -> Float[Array, ""]:
         r"""The differential entropy :math:`-E[\log p(X)]`, in nats."""
-        return _entropy(self)
+        return _powers.entropy(self)
 
     def varentropy(self) -> Float[Array, ""]:
         r"""The variance of the information, :math:`\mathrm{Var}[\log p(X)]`."""
-        return _varentropy(self)
+        return _powers.varentropy(self)
 
     def log_density_power(self, alpha: ArrayLike) -> Float[Array, ""]:
         r""":math:`\log\int p(x)^\alpha\,dx`, ``alpha > 0``; may be infinite."""
-        return _log_density_power(self, as_order(alpha))
+        return _powers.log_density_power(self, as_order(alpha))
 
     def renyi(self, alpha: ArrayLike) -> Float[Array, ""]:
         r"""The Rényi entropy :math:`\frac{1}{1-\alpha}\log\int p(x)^\alpha\,dx`.
@@ -172,7 +191,7 @@ class ExponentialFamily(eqx.Module):
 
         **Raises**: ``ValueError`` for an ``alpha`` that is not a positive scalar.
         """
-        return _renyi(self, as_order(alpha))
+        return _powers.renyi(self, as_order(alpha))
 
     def kl_divergence(self, other: ExponentialFamily) -> Float[Array, ""]:
         """The divergence to ``other``; see :func:`normix.kl_divergence`."""
@@ -272,10 +291,20 @@ class ExponentialFamily(eqx.Module):
         sample = cls._check_sample(X)
         n = len(jax.tree.leaves(sample)[0])
         w = None if weights is None else as_weights(weights, n)
-        eta = _mean_statistics(sample, w, cls)
-        return cls.from_expectation(
-            eta, theta0=theta0, maxiter=maxiter, tol=tol, verbose=verbose
-        )
+        start = None if theta0 is None else as_float(theta0)
+        model = _fit(cls, sample, w, start, SolverOptions(maxiter, tol))
+        if not is_traced(model):
+            leaves = map(np.asarray, jax.tree.leaves(model))
+            if not all(np.isfinite(leaf).all() for leaf in leaves):
+                eta = _mean_statistics(sample, w, cls)
+                inequality = cls._violation(eta)[1]
+                raise ValueError(
+                    f"{cls.__name__}: X has no maximum of the likelihood: its mean "
+                    f"statistics eta violate {inequality}: {eta}"
+                )
+            if verbose:
+                print(f"{cls.__name__}.fit_mle: {model}")
+        return model
 
     @classmethod
     def default_init(cls, X: Float[ArrayLike, "n ..."]) -> Self:
@@ -297,15 +326,7 @@ class ExponentialFamily(eqx.Module):
 
 @of_few()
 def _log_prob(model: ExponentialFamily, x: Observation) -> Array:
-    theta = model.natural_params()
-    log_base = model.log_base_measure(x)
-    value = (
-        log_base
-        + jnp.dot(theta, model.sufficient_statistics(x))
-        - model._log_partition_from_theta(theta)
-    )
-    # Outside the support the statistics need not be finite.
-    return jnp.where(jnp.isneginf(log_base), -jnp.inf, value)
+    return model._log_density(x)
 
 
 @of_few()
@@ -342,52 +363,6 @@ def _mean_statistics(
     return weights @ statistics / weights.sum()
 
 
-def _power_slope(model: ExponentialFamily, alpha: Array) -> Array:
-    """The slope of ``log ∫ p^alpha`` in alpha."""
-    return jax.jvp(model._log_power, (alpha,), (jnp.ones_like(alpha),))[1]
-
-
-def _at_one(model: ExponentialFamily) -> Array:
-    return jnp.ones((), jax.tree.leaves(model)[0].dtype)
-
-
-@of_few()
-def _entropy(model: ExponentialFamily) -> Array:
-    return -_power_slope(model, _at_one(model))
-
-
-@of_few()
-def _varentropy(model: ExponentialFamily) -> Array:
-    one = _at_one(model)
-    return jax.jvp(lambda alpha: _power_slope(model, alpha), (one,), (one,))[1]
-
-
-@of_few()
-def _log_density_power(model: ExponentialFamily, alpha: Array) -> Array:
-    return model._log_power(alpha)
-
-
-@of_few()
-def _renyi(model: ExponentialFamily, alpha: Array) -> Array:
-    excess = alpha - 1
-    near = jnp.abs(excess) < _NEAR_ONE
-    # The mean slope between 1 and alpha, where the quotient loses digits.
-    at = 1 + jnp.where(near, excess, 0.0) * jnp.asarray(_NODES, alpha.dtype)
-    slopes = jax.vmap(lambda s: _power_slope(model, s))(at)
-    far = jnp.where(near, 2.0, alpha)
-    quotient = model._log_power(far) / (far - 1)
-    mean = jnp.asarray(_WEIGHTS, alpha.dtype) @ slopes
-    return -jnp.where(near, mean, quotient)
-
-
-def log_power_with_constant_base(
-    law: ExponentialFamily, log_base: ArrayLike, alpha: Array
-) -> Array:
-    """``log ∫ p^alpha`` of a family whose base measure has the constant logarithm."""
-    psi, theta = law._log_partition_from_theta, law.natural_params()
-    return (alpha - 1) * log_base + psi(alpha * theta) - alpha * psi(theta)
-
-
 @of_few("cls", "options")
 def _solve(
     cls: type[Family],
@@ -396,3 +371,19 @@ def _solve(
     options: SolverOptions,
 ) -> Family:
     return cls._from_eta(eta, theta0, options)
+
+
+@of_few("cls", "options")
+def _fit(
+    cls: type[Family],
+    sample: Array,
+    weights: Array | None,
+    theta0: Array | None,
+    options: SolverOptions,
+) -> Family:
+    if weights is None:
+        n = jax.tree.leaves(sample)[0].shape[0]
+        weights = jnp.full(n, 1 / n, jax.tree.leaves(sample)[0].dtype)
+    else:
+        weights = weights / weights.sum()
+    return cls._most_likely(sample, weights, theta0, options)

@@ -70,3 +70,43 @@ def test_fisher_information_is_the_covariance_of_the_statistics():
 def test_refusals(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# -- far from 0 --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shift"), [(np.float32, 1e4), (np.float64, 1e8), (np.float64, 1e15)]
+)
+def test_density_far_from_zero(dtype, shift):
+    """That of the deviations: SciPy's at 0."""
+    mu, root = np.full(2, shift, dtype), np.eye(2, dtype=dtype)
+    root[1, 0] = 0.5
+    gaps = np.array([[0, 0], [1, 0], [-2, 3]])
+    law = MultivariateNormal(mu=mu, L_Sigma=root)
+    got = jax.vmap(law.log_prob)(mu + gaps.astype(dtype))
+    want = scipy.stats.multivariate_normal(np.zeros(2), root @ root.T).logpdf(gaps)
+    np.testing.assert_allclose(got, want, rtol=2e-6 if dtype == np.float32 else 1e-14)
+    assert got.dtype == dtype
+    other = MultivariateNormal(mu=mu + np.array([1, 0], dtype), L_Sigma=root)
+    np.testing.assert_allclose(law.kl_divergence(other), 0.625, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [1e6, 1e8, 1e12])
+def test_likelihood_of_data_far_from_zero(shift):
+    X = np.round(np.random.default_rng(0).normal(size=(300, 2)), 3) + shift
+    weights = np.random.default_rng(1).integers(0, 3, 300).astype(float)
+    centred = X - shift
+    for w in (None, weights):
+        fitted = MultivariateNormal.fit_mle(X, weights=w)
+        want = MultivariateNormal.fit_mle(centred, weights=w)
+        np.testing.assert_allclose(fitted.sigma(), want.sigma(), rtol=1e-9)
+        np.testing.assert_allclose(fitted.mu - shift, want.mu, atol=1e-15 * shift)
+
+
+def test_single_precision_data_far_from_zero():
+    """With double precision enabled they are taken to it."""
+    X = (1000 + np.random.default_rng(0).normal(size=(300, 2))).astype(np.float32)
+    fitted = MultivariateNormal.fit_mle(X)
+    want = np.cov(X.astype(float).T, bias=True)
+    np.testing.assert_allclose(fitted.sigma(), want, rtol=1e-9)

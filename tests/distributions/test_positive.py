@@ -15,7 +15,7 @@ from scipy.special import gammaln
 
 from normix import GIG, Gamma, InverseGamma, InverseGaussian
 
-from .registry import POSITIVE, log_density_of_log, log_moment
+from .registry import POSITIVE, log_density_of_log, log_grid, log_moment
 from .test_laws import all_hold, stack_parameters
 
 IDS = [oracle.name for oracle in POSITIVE]
@@ -364,3 +364,226 @@ def test_cauchy_like_quantiles():
     levy = InverseGamma(alpha=0.5, beta=0.5)
     q = np.array([1e-10, 0.01, 0.5, 0.99, 1 - 1e-6])
     np.testing.assert_allclose(levy.ppf(q), scipy.stats.levy.ppf(q), rtol=1e-9)
+
+
+# -- narrow laws: what is left where log-partitions cancel --------------------------
+
+# Of standard deviations down to 1e-5 of the mean, and the limits b = 0 and a = 0; the
+# last one is broad.
+NARROW = np.array(
+    [
+        (1.0, 1e10, 1e10),
+        (-3.0, 2e9, 1e9),
+        (1e8, 3.0, 4.0),
+        (1e10, 2e10, 0.0),
+        (-1e10, 0.0, 2e10),
+        (-0.5, 1e12, 1e12),
+        (2.0, 1.0, 3.0),
+    ]
+)
+STANDARD = np.array([-6.0, -2.0, -0.3, 0.0, 0.5, 3.0, 7.0])
+
+
+def deviated(p, a, b):
+    """Points at so many standard deviations of log x from the mode of its density."""
+    root = np.hypot(p, np.sqrt(a * b))
+    mode = (root + p) / a if p >= 0 else b / (root - p)
+    return mode * np.exp(STANDARD / np.sqrt(root))
+
+
+@cache
+def narrow():
+    x = np.stack([deviated(*row) for row in NARROW])
+
+    def compute(p, a, b, x):
+        law, other = GIG(p=p, a=a, b=b), GIG(p=p, a=1.1 * a, b=b)
+        one = law.scaled(1 + 1 / jnp.sqrt(jnp.hypot(p, jnp.sqrt(a * b))))
+        return {
+            "log_prob": jax.vmap(law.log_prob)(x),
+            "slope": jax.vmap(jax.grad(law.log_prob))(x),
+            "entropy": law.entropy(),
+            "kl": jnp.stack([law.kl_divergence(q) for q in (law, one, other)]),
+            "distance": jnp.stack([law.squared_hellinger(q) for q in (law, one)]),
+        }
+
+    ours = jax.jit(jax.vmap(compute))(*NARROW.T, x)
+    return {key: np.asarray(value) for key, value in ours.items()}, x
+
+
+def test_densities_of_narrow_laws():
+    ours, x = narrow()
+    for k, (p, a, b) in enumerate(NARROW):
+        want = log_density_of_log(p, a, b, np.log(x[k])) - np.log(x[k])
+        np.testing.assert_allclose(ours["log_prob"][k], want, rtol=0, atol=3e-9)
+        # In standard deviations; x is given to so many digits of one.
+        sd = x[k] / np.sqrt(np.hypot(p, np.sqrt(a * b)))
+        want = ((p - 1) / x[k] - 0.5 * a + 0.5 * b / x[k] ** 2) * sd
+        np.testing.assert_allclose(ours["slope"][k] * sd, want, rtol=0, atol=1e-8)
+    # The mode itself is a double: nothing is lost to x.
+    law = InverseGaussian(mu=1.0, lam=1e12)
+    want = 0.5 * np.log(1e12 / (2 * np.pi))
+    assert float(law.log_prob(1.0)) == pytest.approx(want, rel=1e-15)
+
+
+def test_information_of_narrow_laws():
+    """Entropies and divergences by integrals over ``log x``."""
+    ours, _ = narrow()
+    for k, (p, a, b) in enumerate(NARROW):
+        root = np.hypot(p, np.sqrt(a * b))
+        s = log_grid(p, a, b)
+        log_density = log_density_of_log(p, a, b, s)
+        weight = np.exp(log_density) * (s[1] - s[0])
+        entropy = weight @ (s - log_density)
+        assert ours["entropy"][k] == pytest.approx(
+            entropy, abs=1e-8
+        )  # the grid's step is rounded
+        gap = 1 + 1 / np.sqrt(root)
+        others = ((p, a, b), (p, a / gap, b * gap), (p, 1.1 * a, b))
+        for j, q in enumerate(others):
+            ratio = log_density - log_density_of_log(*q, s)
+            want = pytest.approx(weight @ ratio, rel=1e-9, abs=2e-10)
+            assert ours["kl"][k, j] == want, (p, a, b)
+        log_other = log_density_of_log(*others[1], s)
+        affinity = np.exp(0.5 * (log_density + log_other)).sum() * (s[1] - s[0])
+        np.testing.assert_allclose(
+            ours["distance"][k], [0, 1 - affinity], rtol=1e-8, atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("family", [Gamma, InverseGamma, InverseGaussian])
+def test_families_of_narrow_laws_agree(family):
+    """The closed forms of what GIG computes by quadrature."""
+    one, two = ((3e9, 2e9), (3.1e9, 2.1e9))
+    if family is InverseGaussian:
+        one, two = ((1.5, 3e9), (1.500_02, 3.1e9))
+    law, other = family(*one), family(*two)
+    as_gig, other_gig = law.to_gig(), other.to_gig()
+    pairs = (
+        (law.entropy(), as_gig.entropy()),
+        (law.kl_divergence(other), as_gig.kl_divergence(other_gig)),
+        (law.squared_hellinger(other), as_gig.squared_hellinger(other_gig)),
+        (law.log_prob(law.mean()), as_gig.log_prob(law.mean())),
+    )
+    for got, want in pairs:
+        assert float(got) == pytest.approx(float(want), rel=1e-9, abs=1e-9)
+
+
+def test_tails_of_narrow_laws():
+    x = deviated(*NARROW[3])
+    law, reference = Gamma(alpha=1e10, beta=1e10), scipy.stats.gamma(1e10, scale=1e-10)
+    # SciPy has no digit of the first.
+    np.testing.assert_allclose(law.cdf(x)[1:], reference.cdf(x)[1:], rtol=1e-8)
+    np.testing.assert_allclose(law.sf(x), reference.sf(x), rtol=1e-8)
+    limit = scipy.stats.norm.cdf(STANDARD)
+    np.testing.assert_allclose(law.cdf(x), limit, rtol=1e-3)
+    sd = 1e-5
+    np.testing.assert_allclose(
+        (law.ppf(Q[3:]) - 1) / sd, (reference.ppf(Q[3:]) - 1) / sd, atol=1e-9
+    )
+
+
+def test_narrow_laws_in_single_precision():
+    x = np.float32(1 + 3e-4 * np.linspace(-3, 3, 7))
+    shape = jnp.float32(1e6)
+    exact = x.astype(float)
+    cases = (
+        (Gamma(shape, shape), scipy.stats.gamma(1e6, scale=1e-6)),
+        (InverseGamma(shape, shape), scipy.stats.invgamma(1e6, scale=1e6)),
+        (
+            InverseGaussian(jnp.float32(1), shape),
+            scipy.stats.invgauss(1e-6, scale=1e6),
+        ),
+    )
+    for law, reference in cases:
+        got = jax.vmap(law.log_prob)(x)
+        assert got.dtype == jnp.float32
+        np.testing.assert_allclose(got, reference.logpdf(exact), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("shift", [1e2, 1e7, 1e11])
+@pytest.mark.parametrize("family", [Gamma, InverseGamma, InverseGaussian, GIG])
+def test_likelihood_of_data_far_from_zero(family, shift):
+    """All are nearly normal, with the sample's standard deviation."""
+    x = shift + np.random.default_rng(0).normal(0, 1e-6 * shift, 400)
+    law = family.fit_mle(x)
+    assert float(law.std()) == pytest.approx(np.std(x), rel=1e-5)
+    assert float(law.mean()) == pytest.approx(np.mean(x), rel=1e-12)
+
+
+def test_single_precision_data():
+    """With double precision enabled they are taken to it."""
+    x = (10_000 + np.random.default_rng(0).normal(size=300)).astype(np.float32)
+    spread = np.std(x.astype(float))
+    for family in (Gamma, InverseGamma, InverseGaussian, GIG):
+        for data in (x, jnp.asarray(x)):
+            law = family.fit_mle(data)
+            assert float(law.std()) == pytest.approx(spread, rel=1e-4)
+
+
+# -- the ends of the floating-point range -------------------------------------------
+
+
+def test_shapes_whose_quantiles_underflow():
+    """A quarter of a gamma law of shape 4e-4 lies below 1e-305."""
+    x = np.array([1e-305, 1e-300, 1e-30, 1e-3, 1.0, 20.0])
+    for shape in (4e-4, 2e-3, 0.05):
+        law, reference = Gamma(alpha=shape, beta=1.0), scipy.stats.gamma(shape)
+        below = np.exp(shape * np.log(x[:3]) - gammaln(1 + shape))
+        np.testing.assert_allclose(law.cdf(x[:3]), below, rtol=1e-9)
+        np.testing.assert_allclose(law.cdf(x[3:]), reference.cdf(x[3:]), rtol=1e-9)
+        np.testing.assert_allclose(law.sf(x[3:]), reference.sf(x[3:]), rtol=1e-9)
+        mirrored = InverseGamma(alpha=shape, beta=1.0)
+        np.testing.assert_allclose(mirrored.sf(1 / x), law.cdf(x), rtol=1e-11)
+    law = Gamma(alpha=4e-4, beta=1.0)
+    assert float(law.sf(1e-305)) == pytest.approx(0.244733511, abs=1e-9)
+    assert float(law.ppf(0.7535)) == pytest.approx(2.868154e-308, rel=1e-5)
+    for member in (law, InverseGamma(alpha=4e-4, beta=1.0)):
+        draws = np.asarray(member.rvs(2000, method="inversion"))
+        assert not np.isnan(draws).any()
+    # P(X > 1e-30), as SciPy's, in draws
+    assert np.mean(law.rvs(2000, method="inversion") > 1e-30) < 0.05
+    # In single precision a shape of 1e-2 is as small.
+    single = Gamma(jnp.float32(1e-2), jnp.float32(1))
+    got = single.cdf(jnp.float32(1e-37))
+    assert float(got) == pytest.approx(scipy.stats.gamma(1e-2).cdf(1e-37), rel=1e-4)
+
+
+def test_points_beyond_which_exponents_overflow():
+    law, mirrored = Gamma(alpha=2.0, beta=1e8), InverseGamma(alpha=2.0, beta=1e8)
+    assert (float(law.cdf(1e305)), float(law.sf(1e305))) == (1, 0)
+    assert (float(mirrored.cdf(1e-305)), float(mirrored.sf(1e-305))) == (0, 1)
+    gig = GIG(p=1.0, a=1e8, b=1.0)
+    assert (float(gig.cdf(1e305)), float(gig.sf(1e305))) == (1, 0)
+    wald = InverseGaussian(mu=1.0, lam=1e8)
+    for member in (law, mirrored, gig, wald):
+        assert float(member.log_prob(np.inf)) == -np.inf
+        assert float(member.log_prob(-1.0)) == -np.inf
+        assert np.isnan(float(member.log_prob(np.nan)))
+        assert np.isfinite(float(jax.grad(member.log_prob)(1.0)))
+
+
+def test_density_at_zero():
+    """Its limit, as in SciPy."""
+    for shape in (0.5, 1.0, 1.5):
+        want = scipy.stats.gamma(shape, scale=0.25).pdf(0)
+        for law in (Gamma(alpha=shape, beta=4.0), GIG(p=shape, a=8.0, b=0.0)):
+            assert float(law.pdf(0.0)) == pytest.approx(want)
+    for law in (InverseGamma(alpha=1.0, beta=1.0), GIG(p=0.5, a=1.0, b=1.0)):
+        assert float(law.pdf(0.0)) == 0
+
+
+def test_draws_of_a_heavy_inverse_gaussian():
+    """As mu grows the law becomes Lévy's, of lam over a squared normal."""
+    for mu in (1e9, 1e160, 1e300):
+        x = np.asarray(InverseGaussian(mu=mu, lam=1.0).rvs(4000))
+        assert scipy.stats.kstest(x, scipy.stats.levy.cdf).pvalue > 1e-3
+
+
+def test_modes_at_extreme_scales():
+    for z, p, want in (
+        (1e-200, 1.0, 1.0),
+        (1e200, 1.0, 1.0),
+        (1e-200, 0.5, 1e-200),
+        (1e-200, 2.0, 2e200),
+    ):
+        assert float(GIG(p=p, a=z, b=z).mode()) == pytest.approx(want, rel=1e-14)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
+from scipy.special import gammaln
 
 import normix
 from normix import MultivariateNormal
@@ -306,3 +307,123 @@ def test_a_dispersion_that_is_small_against_the_skewness():
         got = np.asarray(nig.log_prob(np.array([0.3, 0.7, 2.5])))
         exact = [float(law.log_prob(x)) for x in (0.3, 0.7, 2.5)]
         np.testing.assert_allclose(got, exact, atol=10 * tolerance)
+
+
+# -- moments that do not exist -------------------------------------------------------
+
+
+def test_moments_that_do_not_exist():
+    """Of a skew t: alpha is half the degrees of freedom."""
+    nan, inf = np.nan, np.inf
+    rows = (  # alpha, gamma; mean, variance, skewness, kurtosis
+        (0.5, 0.0, (nan, nan, nan, nan)),
+        (0.5, 0.3, (inf, nan, nan, nan)),
+        (0.5, -0.3, (-inf, nan, nan, nan)),
+        (0.7, 0.0, (0, inf, nan, nan)),
+        (1.2, 0.0, (0, 2.5, nan, inf)),
+        (1.2, 0.3, (0.75, inf, nan, nan)),
+        (1.7, 0.0, (0, 0.5 / 0.7, 0, inf)),
+        (2.5, -0.3, (-0.1, 1 / 3 + 0.02, -inf, inf)),
+        (3.0, 0.0, (0, 0.25, 0, 3)),
+    )
+    for alpha, gamma, want in rows:
+        law = normix.UnivariateNormalInverseGamma.from_classical(
+            mu=0.0, gamma=gamma, sigma=1.0, alpha=alpha, beta=0.5
+        )
+        got = [law.mean(), law.var(), law.skewness(), law.kurtosis()]
+        if alpha == 2.5:
+            want = (want[0], 0.5 / 1.5 + 0.09 * (0.5 / 1.5) ** 2 / 0.5, *want[2:])
+        np.testing.assert_allclose(got, want, err_msg=f"{alpha}, {gamma}")
+    # Of components with and without skewness.
+    law = normix.NormalInverseGamma.from_classical(
+        mu=np.zeros(3),
+        gamma=np.array([0.0, 0.3, -0.3]),
+        sigma=np.eye(3),
+        alpha=1.2,
+        beta=0.5,
+    )
+    want = [[2.5, nan, nan], [nan, inf, -inf], [nan, -inf, inf]]
+    np.testing.assert_allclose(law.cov(), want)
+
+
+def test_no_nearest_law_where_a_mean_is_infinite():
+    law = normix.GeneralizedHyperbolic.from_classical(
+        mu=[0.0], gamma=[0.0], sigma=[[1.0]], p=-0.5, a=0.0, b=1.0
+    )
+    for convert in (law.to_variance_gamma, law.to_normal_inverse_gaussian):
+        with pytest.raises(ValueError, match="infinite"):
+            convert()
+    exact = law.to_normal_inverse_gamma()
+    assert float(exact.joint.subordinator.alpha) == pytest.approx(0.5)
+
+
+# -- far from 0, and at the limits ----------------------------------------------------
+
+
+@pytest.mark.parametrize("shift", [1e6, 1e8])
+def test_joint_likelihood_of_data_far_from_zero(shift):
+    rng = np.random.default_rng(0)
+    X, Y = np.round(rng.normal(size=(300, 2)), 3), rng.gamma(2.0, size=300)
+    want = normix.JointVarianceGamma.fit_mle((X, Y))
+    got = normix.JointVarianceGamma.fit_mle((X + shift, Y))
+    np.testing.assert_allclose(got.sigma(), want.sigma(), rtol=1e-7)
+    np.testing.assert_allclose(got.gamma, want.gamma, atol=1e-7)
+    np.testing.assert_allclose(got.mu - shift, want.mu, atol=1e-7)
+    # and its density at such points
+    gap = got.log_prob((X[0] + shift, Y[0])) - want.log_prob((X[0], Y[0]))
+    assert abs(float(gap)) < 1e-6
+
+
+def test_the_normal_limit():
+    """Density, tails and quantiles, as the shape grows."""
+    x = np.array([-8.0, -2.0, 0.3, 2.0, 8.0])
+    reference = scipy.stats.norm
+    for shape in (1e10, 1e12, 1e15):
+        for family in (
+            normix.UnivariateNormalInverseGamma,
+            normix.UnivariateVarianceGamma,
+        ):
+            law = family.from_classical(
+                mu=0.0, gamma=0.0, sigma=1.0, alpha=shape, beta=shape
+            )
+            # What is left of the limit is of the order of 1/shape.
+            tolerance = 1e4 / shape + 2e-13
+            for got, want in (
+                (law.log_prob(x), reference.logpdf(x)),
+                (law.logcdf(x), reference.logcdf(x)),
+                (law.logsf(x), reference.logsf(x)),
+                (law.ppf(np.array([1e-10, 0.3, 0.975])), [-6.361340902404056] * 3),
+            ):
+                if len(got) == 3:
+                    want = reference.ppf([1e-10, 0.3, 0.975])
+                    tolerance += 1e-10
+                np.testing.assert_allclose(got, want, rtol=tolerance)
+
+
+def test_points_at_the_ends_of_the_range():
+    nig = normix.UnivariateNormalInverseGaussian.from_classical(
+        mu=0.0005, gamma=-0.0003, sigma=1e-4, mu_ig=1.0, lam=0.8
+    )
+    x = np.array([1e20, 9.96921e36, 1e100])
+    for sign in (1, -1):
+        # Exponential tails, whose rates are those of the density.
+        b, s2 = -0.0003, 1e-4
+        rate = np.sqrt((0.8 + b * b / s2) / s2) - sign * b / s2
+        near, far = (nig.logsf, nig.logcdf) if sign > 0 else (nig.logcdf, nig.logsf)
+        np.testing.assert_allclose(near(sign * x), -rate * x, rtol=1e-12)
+        np.testing.assert_array_equal(far(sign * x), 0)
+        np.testing.assert_allclose(nig.log_prob(sign * x), -rate * x, rtol=1e-12)
+    ends = nig.log_prob(np.array([-np.inf, np.inf, np.nan]))
+    np.testing.assert_array_equal(ends, [-np.inf, -np.inf, np.nan])
+    # A power tail of which squares overflow: t with df = 0.2.
+    law = normix.UnivariateNormalInverseGamma.from_classical(
+        mu=0.0, gamma=0.0, sigma=1.0, alpha=0.1, beta=0.1
+    )
+    df = 0.2
+    constant = gammaln(0.5 * (df + 1)) - gammaln(0.5 * df) + 0.5 * df * np.log(df)
+    constant -= 0.5 * np.log(np.pi)
+    x = np.array([1e30, 1e157, 1e300])
+    log_density = constant - (df + 1) * np.log(x)
+    np.testing.assert_allclose(law.log_prob(x), log_density, rtol=1e-12)
+    np.testing.assert_allclose(law.logsf(x), log_density + np.log(x / df), rtol=1e-11)
+    assert float(law.ppf(1e-32)) == pytest.approx(-7.508e157, rel=1e-4)

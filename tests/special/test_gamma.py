@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 
-from normix.special.gamma import inverse_log_minus_digamma, log_minus_digamma
+from normix.special.deviance import unit_deviance
+from normix.special.gamma import (
+    inverse_log_minus_digamma,
+    log_gamma_remainder,
+    log_minus_digamma,
+)
 
 from .oracles import worst
 
@@ -73,3 +78,25 @@ def test_single_precision():
     back = inverse_log_minus_digamma(g)
     assert back.dtype == jnp.float32
     assert worst(back, alpha) <= 1e-5
+
+
+def test_remainder_of_the_log_gamma_function():
+    alpha = np.geomspace(1e-300, 1e15, 64)
+    with mpmath.workdps(60):
+        want = [
+            float(mpmath.loggamma(a) - (a * mpmath.log(a) - a))
+            for a in map(mpmath.mpf, alpha)
+        ]
+    got = jax.jit(log_gamma_remainder)(alpha)
+    np.testing.assert_allclose(got, want, rtol=4e-15, atol=4e-15)
+    slope = jax.vmap(jax.grad(log_gamma_remainder))(alpha[20:])
+    np.testing.assert_allclose(slope, -log_minus_digamma(alpha[20:]), rtol=1e-9)
+
+
+def test_unit_deviance():
+    """On both sides of where its formula changes, and where q is lost to rounding."""
+    gap = np.concatenate([-np.geomspace(1e-12, 0.999, 40), np.geomspace(1e-12, 9, 40)])
+    with mpmath.workdps(60):
+        want = [float(g - mpmath.log1p(g)) for g in map(mpmath.mpf, gap)]
+    np.testing.assert_allclose(unit_deviance(gap, np.log1p(gap)), want, rtol=4e-15)
+    assert float(unit_deviance(-1.0, -800.0)) == 799

@@ -110,7 +110,9 @@ def draw_inverse_gaussian(
     """
     k_normal, k_uniform = jax.random.split(key)
     chi2 = jax.random.normal(k_normal, (n,), mu.dtype) ** 2
-    w = 0.5 * mu * chi2 / lam
-    root = 1 / (1 + w + jnp.sqrt(w * (2 + w)))
+    v = 0.5 * chi2 / lam
+    # In units of mu the squares of large numbers overflow.
+    smaller = 1 / (1 / mu + v + jnp.sqrt(v) * jnp.sqrt(2 / mu + v))
+    root = smaller / mu
     uniform = jax.random.uniform(k_uniform, (n,), mu.dtype)
-    return mu * jnp.where(uniform * (1 + root) <= 1, root, 1 / root)
+    return jnp.where(uniform * (1 + root) <= 1, smaller, mu / root)

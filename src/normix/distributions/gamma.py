@@ -14,7 +14,12 @@ from normix._solving import as_vector
 from normix.distributions._sampling import draw_log_gig
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
-from normix.special.gamma import inverse_log_minus_digamma
+from normix.special.deviance import unit_deviance
+from normix.special.gamma import (
+    inverse_log_minus_digamma,
+    log_gamma_remainder,
+    log_minus_digamma,
+)
 from normix.special.gig import gig_means
 
 
@@ -64,8 +69,20 @@ class Gamma(PositiveFamily):
     def log_base_measure(x: ArrayLike) -> Float[Array, ""]:
         return jnp.where(as_float(x) > 0, 0.0, -jnp.inf)
 
-    def _constant_base(self):
-        return self, 0.0
+    @staticmethod
+    def _log_mass(p, a, b):
+        return log_gamma_remainder(p)
+
+    @staticmethod
+    def _log_mass_of_powers(p, a, b):
+        proper = p > 0
+        return jnp.where(
+            proper, log_gamma_remainder(jnp.where(proper, p, 1.0)), jnp.inf
+        )
+
+    def _means_about_mode(self):
+        zero = jnp.zeros_like(self.alpha)
+        return -log_minus_digamma(self.alpha), zero, zero
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
@@ -77,6 +94,16 @@ class Gamma(PositiveFamily):
         # log E X - E log X = log α - digamma(α): one equation, solved to rounding.
         alpha = inverse_log_minus_digamma(jnp.log(eta[1]) - eta[0])
         return cls(alpha=alpha, beta=alpha / eta[1])
+
+    @classmethod
+    def _most_likely(cls, sample, weights, theta0, options):
+        # The mean deviance is log E X - E log X.
+        mean = weights @ sample
+        gap = (sample - mean) / mean
+        alpha = inverse_log_minus_digamma(
+            weights @ unit_deviance(gap, jnp.log(sample) - jnp.log(mean))
+        )
+        return cls(alpha=alpha, beta=alpha / mean)
 
     @classmethod
     def _violation(cls, eta):

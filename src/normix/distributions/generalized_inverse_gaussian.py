@@ -19,8 +19,16 @@ from normix.distributions.inverse_gamma import InverseGamma
 from normix.distributions.inverse_gaussian import InverseGaussian
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import BACKENDS, SolverOptions
-from normix.special.gig import gig_cumulants, gig_log_partition, gig_means
-from normix.special.gig_inverse import gig_from_expectation
+from normix.special._mode import mode
+from normix.special.deviance import unit_deviance
+from normix.special.gig import (
+    CENTRED,
+    gig_cumulants,
+    gig_log_mass,
+    gig_log_partition,
+    gig_means,
+)
+from normix.special.gig_inverse import gig_from_expectation, gig_from_spread
 from normix.special.gig_order import gig_at_order
 from normix.special.gig_sum import about_mode
 
@@ -84,8 +92,19 @@ class GeneralizedInverseGaussian(PositiveFamily):
     def log_base_measure(x: ArrayLike) -> Float[Array, ""]:
         return jnp.where(as_float(x) > 0, 0.0, -jnp.inf)
 
-    def _constant_base(self):
-        return self, 0.0
+    @staticmethod
+    def _log_mass(p, a, b):
+        return gig_log_mass(p, a, b)
+
+    @staticmethod
+    def _log_mass_of_powers(p, a, b):
+        return gig_log_mass(p, a, b)
+
+    def _means_about_mode(self):
+        law = self.gig_params()
+        m, _ = mode(*law)
+        k = gig_cumulants(1, CENTRED, *law)
+        return k[1, 0, 0], k[0, 1, 0] * m, k[0, 0, 1] / m
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
@@ -98,6 +117,20 @@ class GeneralizedInverseGaussian(PositiveFamily):
         # than a neighbouring law: theta0 is not needed.
         chosen = (options.backend, options.method, options.maxiter, options.tol)
         p, a, b = gig_from_expectation(eta, chosen)
+        return cls(p=p, a=a, b=b)
+
+    @classmethod
+    def _most_likely(cls, sample, weights, theta0, options):
+        mean = weights @ sample
+        gap = (sample - mean) / mean
+        log_ratio = jnp.log(sample) - jnp.log(mean)
+        # E X E[1/X] - 1, and log E X - E log X
+        spread = weights @ (gap * ((sample - mean) / sample))
+        deviance = weights @ unit_deviance(gap, log_ratio)
+        chosen = (options.backend, options.method, options.maxiter, options.tol)
+        eta = jnp.stack([jnp.log(mean) - deviance, (1 + spread) / mean, mean])
+        r = jnp.log1p(spread)
+        p, a, b = gig_from_spread(eta, r, 0.5 * r - deviance, chosen)
         return cls(p=p, a=a, b=b)
 
     @classmethod

@@ -14,7 +14,12 @@ from normix._solving import as_vector
 from normix.distributions._sampling import draw_log_gig
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
-from normix.special.gamma import inverse_log_minus_digamma
+from normix.special.deviance import unit_deviance
+from normix.special.gamma import (
+    inverse_log_minus_digamma,
+    log_gamma_remainder,
+    log_minus_digamma,
+)
 from normix.special.gig import gig_means
 
 
@@ -65,8 +70,20 @@ class InverseGamma(PositiveFamily):
     def log_base_measure(x: ArrayLike) -> Float[Array, ""]:
         return jnp.where(as_float(x) > 0, 0.0, -jnp.inf)
 
-    def _constant_base(self):
-        return self, 0.0
+    @staticmethod
+    def _log_mass(p, a, b):
+        return log_gamma_remainder(-p)
+
+    @staticmethod
+    def _log_mass_of_powers(p, a, b):
+        proper = p < 0
+        return jnp.where(
+            proper, log_gamma_remainder(jnp.where(proper, -p, 1.0)), jnp.inf
+        )
+
+    def _means_about_mode(self):
+        zero = jnp.zeros_like(self.alpha)
+        return log_minus_digamma(self.alpha), zero, zero
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
@@ -78,6 +95,16 @@ class InverseGamma(PositiveFamily):
         # That of 1/X, which is a gamma variable.
         alpha = inverse_log_minus_digamma(jnp.log(-eta[0]) + eta[1])
         return cls(alpha=alpha, beta=-alpha / eta[0])
+
+    @classmethod
+    def _most_likely(cls, sample, weights, theta0, options):
+        # As the gamma law of 1/X, about the harmonic mean.
+        mean = 1 / (weights @ (1 / sample))
+        gap = (mean - sample) / sample
+        alpha = inverse_log_minus_digamma(
+            weights @ unit_deviance(gap, jnp.log(mean) - jnp.log(sample))
+        )
+        return cls(alpha=alpha, beta=alpha * mean)
 
     @classmethod
     def _violation(cls, eta):

@@ -14,7 +14,7 @@ from normix._solving import as_vector
 from normix.distributions._sampling import draw_inverse_gaussian
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
-from normix.special.gig import gig_log_partition, gig_means
+from normix.special.gig import gig_log_mass, gig_log_partition, gig_means
 
 
 class InverseGaussian(PositiveFamily):
@@ -65,8 +65,24 @@ class InverseGaussian(PositiveFamily):
         log_x = jnp.log(jnp.where(inside, x, 1.0))
         return jnp.where(inside, -0.5 * math.log(2 * math.pi) - 1.5 * log_x, -jnp.inf)
 
-    def _constant_base(self):
-        return self.to_gig(), 0.0
+    @staticmethod
+    def _log_mass(p, a, b):
+        # With K_{1/2}(z) = sqrt(π/(2z)) e^{-z}; the mode is z/(ω + 1/2) times the mean.
+        z = jnp.sqrt(a) * jnp.sqrt(b)
+        beyond = 0.25 / (jnp.hypot(0.5, z) + z)  # ω - z
+        return 0.5 * jnp.log(2 * jnp.pi / z) + beyond - 0.5 * jnp.arcsinh(0.5 / z)
+
+    @staticmethod
+    def _log_mass_of_powers(p, a, b):
+        return gig_log_mass(p, a, b)
+
+    def _means_about_mode(self):
+        z = self.lam / self.mu
+        omega = jnp.hypot(0.5, z)
+        beyond = 0.25 / (omega + z)
+        # That of log X drops out: laws of one order.
+        below, above = (0.5 - beyond) / (omega + 0.5), (0.5 + beyond) / z
+        return jnp.zeros_like(z), below, above
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
@@ -81,6 +97,12 @@ class InverseGaussian(PositiveFamily):
             mu=eta[0],
             lam=jnp.where((excess > 0) & (excess < jnp.inf), 1 / excess, jnp.nan),
         )
+
+    @classmethod
+    def _most_likely(cls, sample, weights, theta0, options):
+        mean = weights @ sample
+        excess = weights @ (((sample - mean) / mean) ** 2 / sample)
+        return cls(mu=mean, lam=jnp.where(excess > 0, 1 / excess, jnp.nan))
 
     @classmethod
     def _violation(cls, eta):

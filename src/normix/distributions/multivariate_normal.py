@@ -21,11 +21,7 @@ from normix._columns import (
 )
 from normix._solving import as_vector
 from normix.divergences import kl_within, log_affinity_within
-from normix.exponential_family import (
-    ExponentialFamily,
-    SolverOptions,
-    log_power_with_constant_base,
-)
+from normix.exponential_family import ExponentialFamily, SolverOptions
 
 
 class MultivariateNormal(ExponentialFamily):
@@ -88,10 +84,18 @@ class MultivariateNormal(ExponentialFamily):
         x = as_float(x)
         return jnp.asarray(-0.5 * x.shape[-1] * math.log(2 * math.pi), x.dtype)
 
+    def _log_peak(self):
+        """The log-density at the mean."""
+        log_det = jnp.log(jnp.diagonal(self.L_Sigma)).sum()
+        return self.log_base_measure(self.mu) - log_det
+
+    def _log_density(self, x: ArrayLike):
+        gap = as_float(x) - self.mu
+        white = solve_triangular(self.L_Sigma, gap, lower=True)
+        return self._log_peak() - 0.5 * jnp.dot(white, white)
+
     def _log_power(self, alpha):
-        centred = type(self)(jnp.zeros_like(self.mu), self.L_Sigma)
-        log_base = self.log_base_measure(self.mu)
-        return log_power_with_constant_base(centred, log_base, alpha)
+        return (alpha - 1) * self._log_peak() - 0.5 * self.d * jnp.log(alpha)
 
     def _kl(self, other):
         return kl_within(*self._beside(other))
@@ -126,6 +130,15 @@ class MultivariateNormal(ExponentialFamily):
     def _from_eta(cls, eta, theta0, options: SolverOptions) -> Self:
         mu, second = _split(eta)
         return cls(mu=mu, L_Sigma=jnp.linalg.cholesky(second - jnp.outer(mu, mu)))
+
+    @classmethod
+    def _most_likely(cls, sample, weights, theta0, options):
+        mu = weights @ sample
+        centred = sample - mu
+        # What rounding left of the mean of the deviations belongs to mu.
+        rest = weights @ centred
+        sigma = (weights[:, None] * centred).T @ centred - jnp.outer(rest, rest)
+        return cls(mu=mu + rest, L_Sigma=jnp.linalg.cholesky(sigma))
 
     @classmethod
     def _violation(cls, eta):

@@ -13,9 +13,10 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from normix._arrays import as_float, as_sample, is_traced
 from normix._compile import of_few
 from normix.distributions.quantile_table import QuantileTable, of_smaller_tail
-from normix.divergences import kl_within, log_affinity_within
-from normix.exponential_family import ExponentialFamily, log_power_with_constant_base
-from normix.special._mode import typical_value
+from normix.exponential_family import ExponentialFamily
+from normix.special._cumulants import times
+from normix.special._mode import fall, log_height, mode, typical_value
+from normix.special.deviance import unit_deviance
 from normix.special.gig_tails import gig_log_density, gig_log_quantile, gig_log_tails
 
 if TYPE_CHECKING:
@@ -39,9 +40,26 @@ class PositiveFamily(ExponentialFamily):
     def gig_params(self) -> tuple[Array, Array, Array]:
         """``(p, a, b)`` of the same law as a GIG."""
 
+    @staticmethod
     @abstractmethod
-    def _constant_base(self) -> tuple[PositiveFamily, ArrayLike]:
-        """The same law in a family with constant base measure ``h``, and ``log h``."""
+    def _log_mass(p: Array, a: Array, b: Array) -> Array:
+        """``log ∫ exp(-D(t)) dt`` over ``t = log x``, of a member in GIG coordinates.
+
+        ``D`` is the fall of the density of t from its mode: see
+        :mod:`normix.special._mode`.
+        """
+
+    @abstractmethod
+    def _means_about_mode(self) -> tuple[Array, Array, Array]:
+        """Means of ``log X - log m``, ``m/X - 1`` and ``X/m - 1``, m as there.
+
+        One that no divergence within the family depends on may be anything.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def _log_mass_of_powers(p: Array, a: Array, b: Array) -> Array:
+        """:meth:`_log_mass` of the laws that a member's density, to powers, is of."""
 
     @abstractmethod
     def scaled(self, s: ArrayLike) -> Self:
@@ -77,6 +95,21 @@ class PositiveFamily(ExponentialFamily):
             )
         return value
 
+    # -- density -----------------------------------------------------------------
+
+    def _log_density(self, x: ArrayLike):
+        x = as_float(x)
+        p, a, b = self.gig_params()
+        inside = (x > 0) & (x < jnp.inf)
+        at = jnp.where(inside, x, 1.0)
+        value = log_height(p, a, b, at) - self._log_mass(p, a, b)
+        # At 0 its limit: a power of x, unless b > 0.
+        rising = (b > 0) | (p > 1)
+        flat = jnp.log(0.5 * jnp.where(rising, 1.0, a))
+        at_zero = jnp.where(rising, -jnp.inf, jnp.where(p < 1, jnp.inf, flat))
+        outside = jnp.where(jnp.isnan(x), x, jnp.where(x == 0, at_zero, -jnp.inf))
+        return jnp.where(inside, value, outside)
+
     # -- moments and mode --------------------------------------------------------
 
     def std(self) -> Float[Array, ""]:
@@ -95,7 +128,7 @@ class PositiveFamily(ExponentialFamily):
         """Where the density is highest; 0 where it decreases throughout."""
         p, a, b = self.gig_params()
         q = p - 1
-        root = jnp.sqrt(q * q + a * b)
+        root = jnp.hypot(q, jnp.sqrt(a) * jnp.sqrt(b))
         rising = q > 0
         # Two forms of the same root, each a sum of positive terms.
         above = (q + root) / jnp.where(rising, a, 1.0)
@@ -171,14 +204,40 @@ class PositiveFamily(ExponentialFamily):
         s = 1 / typical_value(*lax.stop_gradient(self.gig_params()))
         return tuple(law.scaled(s) for law in pair)
 
+    # Divergences and powers from the modes and what is left beside them: the
+    # log-partitions of narrow laws are large numbers, of which those are differences.
+
     def _kl(self, other):
-        return kl_within(*self._beside(other))
+        law, other = self._beside(other)
+        p, q = law.gig_params(), other.gig_params()
+        m, n = mode(*p)[0], mode(*q)[0]
+        log_y, inv_y, y = law._means_about_mode()
+        log_ratio = mode(*p)[1] - mode(*q)[1]
+        # Of a law's two terms the mean deviances, for both laws' modes.
+        above = unit_deviance((m - n) / n, log_ratio) + m / n * y - log_y
+        below = unit_deviance((n - m) / m, -log_ratio) + n / m * inv_y + log_y
+        fall_of_other = times(above, 0.5 * q[1] * n) + times(below, 0.5 * q[2] / n)
+        own = times(y - log_y, 0.5 * p[1] * m) + times(inv_y + log_y, 0.5 * p[2] / m)
+        return law._log_mass(*q) - law._log_mass(*p) + fall_of_other - own
 
     def _log_affinity(self, other):
-        return log_affinity_within(*self._beside(other))
+        law, other = self._beside(other)
+        p, q = law.gig_params(), other.gig_params()
+        middle = tuple(0.5 * (x + y) for x, y in zip(p, q, strict=True))
+        t = mode(*middle)[1]
+        masses = law._log_mass(*p) + law._log_mass(*q)
+        return law._log_mass(*middle) - 0.5 * (masses + fall(*p, t) + fall(*q, t))
 
     def _log_power(self, alpha):
-        return log_power_with_constant_base(*self._constant_base(), alpha)
+        # The mode of density^alpha in log x is where alpha times the fall is weighed
+        # against (1 - alpha) log x.
+        p, a, b = self.gig_params()
+        power = alpha * (p - 1) + 1, alpha * a, alpha * b
+        t = mode(*power)[1]
+        mass = self._log_mass_of_powers(*power)
+        value = mass - alpha * self._log_mass(p, a, b)
+        value = value + (1 - alpha) * t - alpha * fall(p, a, b, t)
+        return jnp.where(mass == jnp.inf, jnp.inf, value)
 
 
 @of_few()

@@ -60,15 +60,24 @@ class GeneralizedHyperbolicFamily(MarginalMixture):
         return self.joint.subordinator.b
 
     def to_variance_gamma(self) -> MarginalMixture:
-        """The variance gamma law nearest in KL (of the joint laws); exact if b = 0."""
+        """The variance gamma law nearest in KL (of the joint laws); exact if b = 0.
+
+        **Raises**: ``ValueError`` where ``E[Y]`` is infinite.
+        """
         return self._sibling(self.joint.within(JointVarianceGamma))
 
     def to_normal_inverse_gaussian(self) -> MarginalMixture:
-        """The normal inverse Gaussian law nearest in KL; exact if p = -1/2."""
+        """The normal inverse Gaussian law nearest in KL; exact if p = -1/2.
+
+        **Raises**: ``ValueError`` where ``E[Y]`` or ``E[1/Y]`` is infinite.
+        """
         return self._sibling(self.joint.within(JointNormalInverseGaussian))
 
     def to_normal_inverse_gamma(self) -> MarginalMixture:
-        """The skew t law nearest in KL (of the joint laws); exact if a = 0."""
+        """The skew t law nearest in KL (of the joint laws); exact if a = 0.
+
+        **Raises**: ``ValueError`` where ``E[1/Y]`` is infinite.
+        """
         return self._sibling(self.joint.within(JointNormalInverseGamma))
 
 

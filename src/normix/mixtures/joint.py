@@ -143,6 +143,28 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         x, y = _pair(x)
         return jnp.where(y > 0, -0.5 * x.shape[-1] * _LOG_2PI, -jnp.inf)
 
+    def _log_density(self, x):
+        x, y = _pair(x)
+        inside = (y > 0) & (y < jnp.inf)
+        at = jnp.where(inside, y, 1.0)
+        gap = (x - self.mu) - self.gamma * at
+        quadratic = self.dispersion.inner_products(gap[None], self.gamma).quadratic[0]
+        log_det = self.d * (_LOG_2PI + jnp.log(at)) + self.log_det_sigma()
+        normal = -0.5 * (log_det + quadratic / at)
+        outside = jnp.where(jnp.isnan(y), y, -jnp.inf)
+        return jnp.where(inside, self.subordinator.log_prob(at) + normal, outside)
+
+    @classmethod
+    def _most_likely(cls, sample, weights, theta0, options):
+        # Y as it is, and X given Y, in a frame in which its mean is 0.
+        x, y = sample
+        centre = weights @ x
+        subordinator = cls._subordinator_class._most_likely(y, weights, None, options)
+        pairs = jax.vmap(cls.sufficient_statistics)((x - centre, y))
+        eta = NormalMixtureEta.from_vector(weights @ pairs)
+        mu, gamma, dispersion = CholeskyDispersion.maximised(eta, Constraints())
+        return cls(mu + centre, gamma, dispersion, subordinator)
+
     def _log_power(self, alpha):
         return information.log_density_power(self, alpha)
 
@@ -282,8 +304,18 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         return dict(zip(("E_log_Y", "E_inv_Y", "E_Y"), shaped, strict=True))
 
     def within(self, family: type[Joint]) -> Joint:
-        """The member of another family nearest in KL, or the same law in a larger."""
-        return _within(self, family)
+        """The member of another family nearest in KL, or the same law in a larger.
+
+        **Raises**: ``ValueError`` where a mean that it is to share is infinite.
+        """
+        found = _within(self, family)
+        if not is_traced(self) and not _all_finite(found.subordinator):
+            if _all_finite(self.subordinator):
+                raise ValueError(
+                    f"no {family.__name__} is nearest in KL: E[Y] or E[1/Y] of the "
+                    f"mixing variable is infinite, {self.subordinator}"
+                )
+        return found
 
     def expectations(self) -> MixtureStatistics:
         """The model's own expectation parameters."""
@@ -333,6 +365,10 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 def times(x: Array, moment: Array) -> Array:
     """``x * moment``, and 0 where ``x = 0`` although the moment is infinite."""
     return jnp.where(x == 0, 0.0, x * moment)
+
+
+def _all_finite(tree: object) -> bool:
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
 
 
 @small("family")

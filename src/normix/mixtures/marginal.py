@@ -26,7 +26,7 @@ from normix.mixtures.expected import check_record
 from normix.mixtures.in_one import SAMPLE, layout_of, sample_of
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.maximum import solver_options
-from normix.mixtures.moments import covariance, kurtosis, skewness
+from normix.mixtures.moments import covariance, kurtosis, mean, skewness
 from normix.mixtures.statistics import MixtureStatistics, MixtureSums
 from normix.mixtures.subordinator import Subordinator
 
@@ -208,19 +208,35 @@ class MarginalMixture(eqx.Module):
         return model_steps.mean_log_likelihood(self.joint, *self._weighed(X, weights))
 
     def mean(self) -> Float[Array, "*d"]:
-        """The mean; infinite where it does not exist."""
-        return self._view(self.joint.mean()[0])
+        """The mean.
+
+        Infinite in a component with ``γ ≠ 0`` if ``E[Y]`` is; NaN, as there is none,
+        in one with ``γ = 0`` if ``E[√Y]`` is infinite (a t of one degree of freedom).
+        """
+        return self._view(mean(self.joint))
 
     def cov(self) -> Float[Array, "*d_d"]:
-        """The covariance ``E[Y] Σ + Var[Y] γγᵀ``; infinite where it does not exist."""
+        """The covariance ``E[Y] Σ + Var[Y] γγᵀ``.
+
+        Variances are infinite where that is, and NaN where the mean is not finite.
+        Covariances are infinite where both components have ``γ ≠ 0``, and NaN where
+        one has not and the mean of the product does not exist.
+        """
         return self._view(covariance(self.joint), axes=2)
 
     def skewness(self) -> Float[Array, "*d"]:
-        """The skewness of each component; infinite where it does not exist."""
+        """The skewness of each component.
+
+        NaN where the variance is not finite, and where ``γ = 0`` and the third moment
+        does not exist; infinite where ``γ ≠ 0`` and that moment is.
+        """
         return self._view(skewness(self.joint))
 
     def kurtosis(self) -> Float[Array, "*d"]:
-        """The excess kurtosis of each component; infinite where it does not exist."""
+        """The excess kurtosis of each component.
+
+        Infinite where the fourth moment is; NaN where the variance is not finite.
+        """
         return self._view(kurtosis(self.joint))
 
     def rvs(

@@ -89,7 +89,7 @@ class UnivariateNormalInverseGamma(NormalInverseGammaFamily, UnivariateNormalMix
     >>> t = UnivariateNormalInverseGamma.from_classical(
     ...     mu=0.0, gamma=0.0, sigma=2.0, alpha=0.5, beta=0.5)
     >>> print(round(float(t.cdf(0.0)), 12), round(float(t.var()), 12))  # a Cauchy law
-    0.5 inf
+    0.5 nan
     """
 
     joint: JointNormalInverseGamma

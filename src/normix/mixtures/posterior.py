@@ -13,13 +13,14 @@ import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from normix.mixtures.dispersion import InnerProducts, slope_along
 from normix.mixtures.law import Frame, Law, Swept
 from normix.mixtures.statistics import PosteriorMeans
-from normix.special._mode import typical_value
-from normix.special.gig import gig_log_partition_smooth, gig_means, gig_means_cpu
+from normix.special._mode import fall, mode, typical_value
+from normix.special.gig import gig_log_mass, gig_means, gig_means_cpu
 from normix.special.gig_shared import (
     Query,
     Table,
@@ -29,36 +30,63 @@ from normix.special.gig_shared import (
 )
 
 _LOG_2PI = math.log(2 * math.pi)
+# Beyond it distances may have squares that overflow, in single precision too.
+_FAR = 1e10
 
 
 def log_density_of_rows(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """The log-density of every row under the law of X alone; differentiable."""
-    products = law.dispersion.inner_products(X - law.mu, law.gamma)
+    """The log-density of every row under the law of X alone; differentiable.
+
+    The integral over ``log y`` of the prior's density times a normal one, whose product
+    is, but for a factor, the posterior's density: from the two at the posterior's mode.
+    """
+    gap = X - law.mu
+    size = jnp.abs(gap).max(axis=1)
+    finite = size < jnp.inf
+    # In units of Y in which squares of distances do not overflow.
+    unit = lax.stop_gradient(jnp.where(finite & (size > _FAR), size, 1.0))
+    gap = jnp.where(finite[:, None], gap, 0.0) / jnp.sqrt(unit)[:, None]
+    products = law.dispersion.inner_products(gap, law.gamma)
     p, a, b = law.gig
-    posterior = p - 0.5 * X.shape[1], a + products.skew, b + products.quadratic
-    both = jnp.broadcast_arrays(*posterior)
-    both = [jnp.append(x, y) for x, y in zip(both, (p, a, b), strict=True)]
-    psi = gig_log_partition_smooth(*both)  # posteriors and prior: one kernel
-    return _log_density(law, psi[:-1] - psi[-1], products, 1.0)
+    d = X.shape[1]
+    skew = products.skew * unit
+    posterior = p - 0.5 * d, a * unit + skew, b / unit + products.quadratic
+    posterior = jnp.broadcast_arrays(*posterior)
+    both = [jnp.append(x, y) for x, y in zip(posterior, (p, a, b), strict=True)]
+    mass = gig_log_mass(*both)  # posteriors and prior: one kernel
+    pole = mass[:-1] == jnp.inf
+    y, log_y = mode(*(jnp.where(pole, 1.0, v) for v in posterior))
+    log_y = log_y + jnp.log(unit)
+    cross = products.cross * jnp.sqrt(unit)
+    along = slope_along(cross, skew)
+    # Without skewness the same in the terms that then have slopes.
+    flat = cross * (along / y - 2) + skew * y
+    part = jnp.where(skew > 0, (skew * (along - y)) * ((along - y) / y), flat)
+    distance = products.across / y + part
+    constant = d * _LOG_2PI + law.dispersion.log_det()
+    value = -0.5 * (constant + d * log_y + distance) - fall(p, a, b, log_y)
+    value = jnp.where(pole, jnp.inf, value + (mass[:-1] - mass[-1]))
+    outside = jnp.where(jnp.isnan(X).any(axis=1), jnp.nan, -jnp.inf)
+    return jnp.where(finite, value, outside)
 
 
-def _log_density(law: Law, psi: Array, products: InnerProducts, offset: float):
-    """From ``psi + sqrt(offset + ab)``, posterior less prior."""
+def _log_density(law: Law, psi: Array, products: InnerProducts) -> Array:
+    """From ``psi + sqrt(ab)``, posterior less prior."""
     _, a, b = law.gig
     quadratic, cross, skew, across = products
     # What is left, cross less the difference of these roots.
-    prior = jnp.sqrt(offset + a * b)
-    roots = prior + jnp.sqrt(offset + (a + skew) * (b + quadratic))
+    prior = jnp.sqrt(a * b)
+    roots = prior + jnp.sqrt((a + skew) * (b + quadratic))
     product = a * quadratic + b * skew + quadratic * skew
     exponent = cross - product / jnp.where(roots > 0, roots, 1.0)
     # Where Σ is small against γ the two are large and close. With the row's part
     # along γ, t γ, and the one across it, the difference is a quotient of terms
-    # of one sign, but for the offset.
+    # of one sign.
     t = slope_along(cross, skew)
     rest = a * t**2 + b
     steep = cross > 10
     middle = jnp.where(steep, rest + 2 * t * prior, 1.0)
-    gap = skew * ((a * t**2 - b) ** 2 - 4 * offset * t**2) / middle
+    gap = skew * (a * t**2 - b) ** 2 / middle
     gap = gap + (a + skew) * across
     exponent = jnp.where(steep, -gap / jnp.where(steep, roots + cross, 1.0), exponent)
     constant = -0.5 * law.mu.shape[0] * _LOG_2PI - 0.5 * law.dispersion.log_det()
@@ -140,7 +168,7 @@ def collected(
     psi, log_y, inv_y, y = found
     means = PosteriorMeans(log_y, inv_y, y, weights)
     products = InnerProducts(parts.quadratic, parts.cross, parts.skew, parts.across)
-    log_density = _log_density(law, psi, products, 0.0)
+    log_density = _log_density(law, psi, products)
     eta = law.dispersion.collect(X - law.mu, jnp.zeros_like(law.mu), law.gamma, means)
     weight = jnp.asarray(X.shape[0], X.dtype) if weights is None else weights.sum()
     of_y = means.total(log_density), weight, eta.E_log_Y, eta.E_inv_Y, eta.E_Y

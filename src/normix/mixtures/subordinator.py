@@ -92,6 +92,21 @@ class Subordinator(Protocol):
         """The first ``order`` cumulants, at most four; infinite where they are."""
         ...
 
+    def log_prob(self, x: ArrayLike) -> Array:
+        """The log-density at one value."""
+        ...
+
+    @classmethod
+    def _most_likely(
+        cls,
+        sample: Array,
+        weights: Array,
+        theta0: Array | None,
+        options: SolverOptions,
+    ) -> Self:
+        """The member of maximum likelihood, weights of sum 1."""
+        ...
+
     def _draw(self, key: PRNGKeyArray, n: int) -> Array:
         """``n`` draws."""
         ...

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from normix.special._mode import log_mode
+from normix.special._mode import log_mode, log_mode_of_roots
 from normix.special._normal import rough_log_cdf_and_slope
 from normix.special.gig_tails import _largest
 
@@ -48,16 +48,19 @@ def bounded_exp(t):
 
 
 def parts(p, a, b, B, x, t) -> At:
-    grow, half = bounded_exp(t), bounded_exp(0.5 * t)
-    return At(p, 0.5 * a * grow, 0.5 * b / grow, x / half, B * half)
+    # By sqrt(Y): where X is a floating-point number Y itself may be too large for one.
+    end = 0.999 * jnp.log(jnp.finfo(t.dtype).max)
+    half = jnp.exp(jnp.clip(0.5 * t, -end, end))
+    alpha, beta = (0.5 * a * half) * half, (0.5 * b / half) / half
+    return At(p, alpha, beta, x / half, B * half)
 
 
 def _height_and_slopes(at: At):
     """``h`` but for ``pt - psi``, and its first two derivatives, to 1%."""
     m, bend = at.u - at.v, -0.5 * (at.u + at.v)
-    log_cdf, r = rough_log_cdf_and_slope(m)
+    log_cdf, r, excess = rough_log_cdf_and_slope(m)
     slope = at.p - at.alpha + at.beta + r * bend
-    curvature = -at.alpha - at.beta - r * (m + r) * bend**2 + 0.25 * r * m
+    curvature = -at.alpha - at.beta - r * excess * bend * bend + 0.25 * r * m
     return log_cdf - at.alpha - at.beta, slope, curvature
 
 
@@ -80,7 +83,8 @@ def mode_of(p, a, b, B, x, front):
     """
     prior = log_mode(p, a, b)
     # log Φ(m) is about -m²/2 where m < 0: a GIG exponent like the prior's.
-    start = log_mode(p, a + B * B, b + x * x)
+    roots = jnp.hypot(jnp.sqrt(a), B), jnp.hypot(jnp.sqrt(b), x)
+    start = log_mode_of_roots(p, *roots)
     at = parts(p, a, b, B, x, start)
     turned = jnp.where(B > 0, jnp.minimum(prior, front), jnp.maximum(prior, front))
     start = jnp.where(at.u - at.v < 0, start, jnp.where(front == front, turned, prior))
@@ -107,6 +111,21 @@ def mode_of(p, a, b, B, x, front):
 
     ends = jnp.full_like(start, -jnp.inf), jnp.full_like(start, jnp.inf)
     return lax.while_loop(unfinished, step, (start, *ends, jnp.array(True), 0))[0]
+
+
+def width_of(at: At):
+    """Of the peak of ``h`` at its mode, and whether Laplace's method is exact there.
+
+    It is to rounding where the exponent is too large to have digits behind the point,
+    and ``Φ`` changes as a normal density does, or hardly.
+    """
+    m, bend = at.u - at.v, 0.5 * (at.u + at.v)
+    curvature = -_height_and_slopes(at)[2]
+    small = jnp.finfo(curvature.dtype).eps ** 0.45
+    prior = at.alpha + at.beta
+    far = m < -1 / small
+    narrow = far | ((prior > small**-2) & (bend * bend < small * prior))
+    return jnp.sqrt(1 / curvature), narrow
 
 
 def _reaches(at: At):
@@ -168,13 +187,18 @@ def panels_of(at: At, offsets):
     return jnp.stack(ends), jnp.stack(ranges), jnp.stack(growths)
 
 
-def no_sharper(B, x):
+def no_sharper(p, a, b, B, x):
     """``x`` and ``B`` by one factor, so that ``t`` can tell ``m = 9`` from ``m = 0``.
 
-    So narrow a front is a step to all digits: its place, ``x/B``, is all that matters.
+    So narrow a front is a step to all digits, if the prior does not fall as steeply:
+    its place, ``x/B``, is all that matters.
     """
-    steepness = jnp.sqrt(jnp.abs(x)) * jnp.sqrt(jnp.abs(B))
-    steepest = jnp.finfo(steepness.dtype).eps ** -0.6
+    root, root_B = jnp.sqrt(jnp.abs(x)), jnp.sqrt(jnp.abs(B))
+    steepness = root * root_B
+    at = bounded_exp(jnp.log(jnp.abs(x)) - jnp.log(jnp.abs(B)))
+    slope = jnp.abs(p) + 0.5 * (a * at + b / at)
+    eps = jnp.finfo(steepness.dtype).eps
+    steepest = jnp.maximum(eps**-0.6, slope * eps**-0.5)
     step = (jnp.sign(x) * B > 0) & (steepness > steepest)
     factor = jnp.where(step, steepest / jnp.where(step, steepness, 1.0), 1.0)
     factor = lax.stop_gradient(factor)

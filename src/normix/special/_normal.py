@@ -60,20 +60,23 @@ def scaled_normal_sf(m: Real) -> Real:
     return 0.5 * total / (1 + 2 * x)
 
 
-def rough_log_cdf_and_slope(m: Real) -> tuple[Real, Real]:
-    """``log Phi(m)`` and its derivative to 1%, by Boyd's (1959) bound on Mills' ratio.
+def rough_log_cdf_and_slope(m: Real) -> tuple[Real, Real, Real]:
+    """``log Phi(m)``, its slope and slope + m, to 1%, by Boyd's bound on Mills' ratio.
 
-    For searches: short to compile, smooth, and right in both limits.
+    For searches: short to compile, smooth, and right in both limits (Boyd, 1959).
     """
     r = jnp.abs(m)
-    mills_ratio = np.pi / (2 * r + jnp.sqrt((np.pi - 2) ** 2 * r * r + 2 * np.pi))
+    root = jnp.sqrt((np.pi - 2) ** 2 * r * r + 2 * np.pi)
+    mills_ratio = np.pi / (2 * r + root)
     below = jnp.exp(-0.5 * r * r)
     scaled = 0.5 * _ROOT_2_OVER_PI * mills_ratio
     cdf = 1 - below * scaled
     log_cdf = jnp.log(jnp.where(m < 0, scaled, cdf))
     log_cdf = log_cdf - jnp.where(m < 0, 0.5 * r * r, 0.0)
     slope = jnp.where(m < 0, 1 / mills_ratio, 0.5 * _ROOT_2_OVER_PI * below / cdf)
-    return log_cdf, slope
+    # Far below 0 the two cancel.
+    excess = jnp.where(m < 0, 2 / (root + (np.pi - 2) * r), slope + m)
+    return log_cdf, slope, excess
 
 
 @jax.custom_jvp

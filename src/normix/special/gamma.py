@@ -1,4 +1,4 @@
-r"""``log α - digamma(α)`` and its inverse: the Gamma family's η → θ."""
+r"""The Gamma function without its leading terms, and the Gamma family's η → θ."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ _BERNOULLI = (
 )
 
 
-def _asymptotic(x):
+# DLMF 5.11.1: the rest of log Γ(x) is Σ B_{2k}/(2k (2k-1) x^{2k-1}).
+_STIRLING = tuple(c / (2 * k + 1) for k, c in enumerate(_BERNOULLI))
+
+
+def _in_inverse_squares(x, coefficients):
+    """``Σ c_k x^{-2k}``, from ``k = 1``."""
     y = 1 / x
     total = jnp.zeros_like(x)
-    for c in reversed(_BERNOULLI):
+    for c in reversed(coefficients):
         total = (total + c) * y * y
-    return 0.5 * y + total
+    return total
 
 
 def log_minus_digamma(alpha: ArrayLike) -> Float[Array, "..."]:
@@ -42,7 +47,31 @@ def log_minus_digamma(alpha: ArrayLike) -> Float[Array, "..."]:
     shifted = alpha + _SHIFT
     # One array of terms: a graph of a tenth of the size to compile.
     terms = 1 / (alpha[..., None] + jnp.arange(_SHIFT, dtype=alpha.dtype))
-    return _asymptotic(shifted) - jnp.log1p(_SHIFT / alpha) + terms.sum(axis=-1)
+    asymptotic = 0.5 / shifted + _in_inverse_squares(shifted, _BERNOULLI)
+    return asymptotic - jnp.log1p(_SHIFT / alpha) + terms.sum(axis=-1)
+
+
+def log_gamma_remainder(alpha: ArrayLike) -> Float[Array, "..."]:
+    """``log Γ(α) - (α log α - α)``, without the cancellation at large ``α > 0``.
+
+    About ``log(2π/α)/2``, with slope minus :func:`log_minus_digamma`.
+    """
+    return _remainder(*as_floats(alpha))
+
+
+@jax.custom_jvp
+def _remainder(alpha):
+    x = alpha + _SHIFT
+    above = 0.5 * jnp.log(2 * jnp.pi / x) + x * _in_inverse_squares(x, _STIRLING)
+    # By Γ(α + 1) = α Γ(α): of the logarithms of the factors, what is left of each.
+    steps = jnp.arange(_SHIFT, dtype=alpha.dtype)
+    terms = jnp.log1p((_SHIFT - steps) / (alpha[..., None] + steps)).sum(axis=-1)
+    return above + (terms + (alpha * jnp.log1p(_SHIFT / alpha) - _SHIFT))
+
+
+@_remainder.defjvp
+def _remainder_jvp(primals, tangents):
+    return _remainder(*primals), -log_minus_digamma(*primals) * tangents[0]
 
 
 @jax.custom_jvp

@@ -29,6 +29,7 @@ from normix.special._cumulants import (
 )
 from normix.special._gig_host import gig_host
 from normix.special._lazy import compute_if_any
+from normix.special._mode import mode
 from normix.special._quadrature import moments, tilt
 from normix.special._series import log_kv_series
 from normix.special.bessel import as_floats, in_series_domain
@@ -40,6 +41,7 @@ _PAIRS = 40
 _DROP = 46.0
 _SERIES_MAX = 7
 SMOOTH = "smooth"
+CENTRED = "centred"
 
 
 def _by_quadrature(order: int, scaled: bool | str, p, a, z) -> dict[Index, Array]:
@@ -60,9 +62,10 @@ def _by_quadrature(order: int, scaled: bool | str, p, a, z) -> dict[Index, Array
     peak = p * location - (p * (p / (at.omega + z)) if scaled else at.omega)
     if scaled == SMOOTH:
         peak = peak + 1 / (z + jnp.hypot(z, 1.0))
-    out = {(0, 0, 0): peak + jnp.log(total)}
+    centred = scaled == CENTRED
+    out = {(0, 0, 0): jnp.log(total) + (0.0 if centred else peak)}
     for (i, j, k), value in cumulants_from_moments(means).items():
-        if i + j + k == 1:
+        if i + j + k == 1 and not centred:
             value = location + value if i else 1 + value
         for _ in range(j):
             value = value / unit
@@ -108,8 +111,12 @@ def _by_series(order: int, scaled: bool | str, needed, p, a, z) -> dict[Index, A
     for m, block in enumerate(rows):
         for j, row in zip(range(m - order, order - m + 1), block, strict=True):
             tables[j].append(row)
-    psi = tables[0][0] + p * log_unit
-    if scaled:
+    if scaled == CENTRED:  # the mode is that unit times w
+        w = 0.5 * (jnp.hypot(p, z) + p)
+        psi = tables[0][0] - p * jnp.log(w) + jnp.hypot(p, z)
+    else:
+        psi = tables[0][0] + p * log_unit
+    if scaled in (True, SMOOTH):
         psi = psi + (jnp.hypot(z, 1.0) if scaled == SMOOTH else z)
     out = {(0, 0, 0): psi}
     if order == 0:
@@ -136,6 +143,10 @@ def _by_series(order: int, scaled: bool | str, needed, p, a, z) -> dict[Index, A
             value = value * mean_up
         if i + j + k == 1:
             value = centre + log_unit if i else mean_down if j else mean_up
+            if scaled == CENTRED:
+                log_w, unit = jnp.log(w), w * (2 / a)
+                rise, fall = jnp.expm1(up - log_w), jnp.expm1(down + log_w)
+                value = centre - log_w if i else fall / unit if j else rise * unit
         if j:  # moments of 1/Y that the Gamma limit lacks
             lacking = limit & (p <= j)
             value = jnp.where(lacking, (-1.0) ** (i + k) * jnp.inf, value)
@@ -164,7 +175,10 @@ def gig_cumulants(
     **Shapes**: ``p``, ``a``, ``b`` of one shape and dtype; so is every value. The key
     ``(0, 0, 0)`` holds the log-partition :math:`\psi = \log 2 + \frac p2\log\frac ba
     + \log K_p(\sqrt{ab})`, plus ``sqrt(ab)`` if ``scaled``, or ``sqrt(1 + ab)``, which
-    has slopes in the limits too, if that is ``SMOOTH``.
+    has slopes in the limits too, if that is ``SMOOTH``. If it is ``CENTRED``, all
+    are about the mode ``log m`` of ``log Y``: at ``(0, 0, 0)`` the logarithm of the
+    integral of the density of ``log Y`` relative to that at its mode, then the means of
+    ``log Y - log m``, ``1/Y - 1/m`` and ``Y - m``. Nothing large cancels in them.
 
     ``b = 0`` (with ``p > 0``) gives the Gamma limit and ``a = 0`` (with ``p < 0``) the
     inverse Gamma limit; moments that do not exist there are infinite. Parameters
@@ -217,7 +231,14 @@ def _gig_cumulants_jvp(order, scaled, primals, tangents):
     # (log Y, 1/Y, Y) pair with (p, -b/2, -a/2) in the density.
     along = (dp, half(db), half(da))
     slopes = {k: directional(full, k, along) for k in values}
-    if scaled:
+    if scaled == CENTRED:
+        if order > 0:
+            fixed = tuple(_known(x, p) for x in tangents)
+            (m, _), (dm, d_log_m) = jax.jvp(mode, primals, fixed)
+            slopes[1, 0, 0] -= d_log_m
+            slopes[0, 1, 0] += d_log_m / m
+            slopes[0, 0, 1] -= dm
+    elif scaled:
         if scaled == SMOOTH:
             root = jnp.hypot(1.0, jnp.sqrt(a) * jnp.sqrt(b))
             factors = 0.5 * b / root, 0.5 * a / root
@@ -228,6 +249,10 @@ def _gig_cumulants_jvp(order, scaled, primals, tangents):
             if not isinstance(tangent, SymbolicZero):
                 slopes[0, 0, 0] += times(factor, tangent)
     return values, slopes
+
+
+def _known(tangent, like):
+    return jnp.zeros_like(like) if isinstance(tangent, SymbolicZero) else tangent
 
 
 gig_cumulants.defjvp(_gig_cumulants_jvp, symbolic_zeros=True)
@@ -316,6 +341,15 @@ def gig_log_partition(
 def gig_log_partition_scaled(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> Real:
     """``psi(p, a, b) + sqrt(ab)``, which stays moderate as ``ab`` grows."""
     return gig_cumulants(0, True, *as_floats(p, a, b))[0, 0, 0]
+
+
+def gig_log_mass(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> Real:
+    """``log ∫ exp(-D(t)) dt``, with the fall ``D`` of :mod:`normix.special._mode`.
+
+    About ``log(2π/ω)/2``, ``ω = sqrt(p² + ab)``: the log-partition less the part of it
+    that a log-density cancels.
+    """
+    return gig_cumulants(0, CENTRED, *as_floats(p, a, b))[0, 0, 0]
 
 
 def gig_log_partition_smooth(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> Real:

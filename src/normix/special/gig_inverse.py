@@ -269,10 +269,15 @@ class _Reduced(NamedTuple):
     attainable: Array
 
 
-def _reduced(eta: Float[Array, " 3"]) -> _Reduced:
+def _spread(eta: Float[Array, " 3"]) -> tuple[Real, Real]:
+    """``r`` and ``c``, signed."""
     e_log, e_inv, e_y = eta
     r = jnp.log(e_y) + jnp.log(e_inv)
-    c_signed = e_log - 0.5 * (jnp.log(e_y) - jnp.log(e_inv))
+    return r, e_log - 0.5 * (jnp.log(e_y) - jnp.log(e_inv))
+
+
+def _reduced(eta: Float[Array, " 3"], r: Real, c_signed: Real) -> _Reduced:
+    e_log, e_inv, e_y = eta
     c = jnp.abs(c_signed)
     # Only laws on the boundary have one expectation, but not both, infinite.
     one_missing = jnp.isinf(e_inv) != jnp.isinf(e_y)
@@ -293,12 +298,11 @@ def _reduced(eta: Float[Array, " 3"]) -> _Reduced:
     return _Reduced(r_in, c_in, limit, start, negative, narrow, at_edge, attainable)
 
 
-def _completed(eta, at: _Reduced, p, log_z, tilt) -> Float[Array, " 3"]:
+def _completed(eta, r, at: _Reduced, p, log_z, tilt) -> Float[Array, " 3"]:
     """``(p, a, b)`` from the interior solution ``GIG(p, z, z)``, or in its place."""
-    e_log, e_inv, e_y = eta
+    _, e_inv, e_y = eta
     # Nearly degenerate: order and argument are no longer told apart, and the
     # inverse Gaussian of the same r has eta right to rounding.
-    r = jnp.log(e_y) + jnp.log(e_inv)
     z_narrow = 1 / jnp.expm1(jnp.where(at.narrow, r, 1.0))
     p = jnp.where(at.narrow, -0.5, jnp.where(at.negative, -p, p))
     tilt = jnp.where(
@@ -312,7 +316,6 @@ def _completed(eta, at: _Reduced, p, log_z, tilt) -> Float[Array, " 3"]:
     return jnp.where(at.attainable, solution, jnp.nan)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
 def gig_from_expectation(
     eta: Float[Array, " 3"], options: tuple[str, str, int, float]
 ) -> Float[Array, " 3"]:
@@ -324,10 +327,22 @@ def gig_from_expectation(
     ``E[log Y]`` exceeds ``log E[Y]`` or falls below ``-log E[1/Y]`` (Jensen), or both
     of these are infinite.
     """
-    at = _reduced(eta)
-    return _completed(eta, at, *_interior(at, options))
+    return gig_from_spread(eta, *jax.lax.stop_gradient(_spread(eta)), options)
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(3,))
+def gig_from_spread(
+    eta: Float[Array, " 3"], r: Real, c: Real, options: tuple[str, str, int, float]
+) -> Float[Array, " 3"]:
+    """The same from ``r`` and ``c`` as well, known better than ``eta`` tells them.
+
+    They are not differentiated: ``eta``, of which they are functions, is.
+    """
+    at = _reduced(eta, r, c)
+    return _completed(eta, r, at, *_interior(at, options))
+
+
+_spread_jit = jax.jit(_spread)
 _reduced_jit, _completed_jit = jax.jit(_reduced), jax.jit(_completed)
 
 
@@ -335,20 +350,21 @@ def gig_from_expectation_host(
     eta: Float[np.ndarray, " 3"], method: str, maxiter: int, tol: float
 ) -> Float[Array, " 3"]:
     """The same with SciPy's solver on the host, of values that can be looked at."""
-    at = _reduced_jit(eta)
+    r, c = _spread_jit(eta)
+    at = _reduced_jit(eta, r, c)
     found = host_solve(
         at.r, at.c, at.limit, *at.start, method=method, maxiter=maxiter, tol=tol
     )
-    return _completed_jit(eta, at, *found.astype(eta.dtype))
+    return _completed_jit(eta, r, at, *found.astype(eta.dtype))
 
 
-@gig_from_expectation.defjvp
-def _gig_from_expectation_jvp(options, primals, tangents):
+@gig_from_spread.defjvp
+def _gig_from_spread_jvp(options, primals, tangents):
     # Implicitly: d eta = Fisher d theta, theta = (p, -b/2, -a/2).
-    solution = gig_from_expectation(primals[0], options)
+    solution = gig_from_spread(*primals, options)
     p, a, b = solution
     at_edge = (a == 0) | (b == 0)
-    along_edge = jax.jvp(lambda e: _edge(e, a == 0), primals, tangents)[1]
+    along_edge = jax.jvp(lambda e: _edge(e, a == 0), primals[:1], tangents[:1])[1]
     k = gig_cumulants(2, False, *(jnp.where(at_edge, 1.0, x) for x in solution))
     rows = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     fisher = jnp.stack(

@@ -8,7 +8,10 @@ density there,
     \alpha = \tfrac12 a e^t,\ \beta = \tfrac12 b e^{-t},
 
 an integral of moderate size however far out ``t`` lies. The lower tail is the upper
-one of ``1/Y``, and ``a = 0`` and ``b = 0`` need no special case.
+one of ``1/Y``, and ``a = 0`` and ``b = 0`` need no special case. The exponent is taken
+as :math:`-\kappa s - \alpha(e^s - 1 - s) - \beta(e^{-s} - 1 + s)` with the slope
+:math:`\kappa` of the fall from the mode, and the density relative to that at the mode
+(:mod:`normix.special._mode`): nothing large cancels.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from normix.special._legendre import NODES, WEIGHTS
-from normix.special._mode import log_mode
+from normix.special._mode import fall, log_mode, slope_of_fall
 from normix.special.bessel import as_floats
-from normix.special.gig import gig_log_partition
+from normix.special.gig import gig_log_mass
 
 Real = Float[Array, "..."]
 
@@ -32,41 +35,48 @@ _END = 8.0
 _MOST_STEPS = 60
 
 
-def _expm1(s):
-    # Further out only α = 0 leads, whose product with infinity would be NaN.
-    return jnp.expm1(jnp.minimum(s, _largest(s)))
-
-
-def _right_end(drop, kappa, alpha, beta):
+def _right_end(drop, kappa, log_alpha, log_beta):
     """Where ``κs + α(e^s - 1 - s) + β(e^{-s} - 1 + s)`` has risen to ``drop``.
 
     Each term alone gives a bound in closed form; Newton's method tightens the least.
+    ``α`` may be too small for a floating-point number: it comes with ``e^s``.
     """
-    r, s = drop / alpha, drop / beta
-    end = jnp.minimum(jnp.log1p(r + jnp.sqrt(2 * r)), s + jnp.sqrt(2 * s))
+    alpha, beta = jnp.exp(log_alpha), jnp.exp(log_beta)
+    log_r, s = jnp.log(drop) - log_alpha, drop / beta
+    r = jnp.exp(jnp.minimum(log_r, 60.0))
+    end = jnp.where(log_r > 60, log_r, jnp.log1p(r + jnp.sqrt(2 * r)))
+    end = jnp.minimum(end, s + jnp.sqrt(2 * s))
     falling = kappa > 0
     linear = drop / jnp.where(falling, kappa, 1.0)
     end = jnp.where(falling, jnp.minimum(end, linear), end)
     for _ in range(3):
-        up = _expm1(end)
-        down = -up / (1 + up)
-        value = kappa * end + alpha * (up - end) + beta * (down + end)
-        end = end - (value - drop) / (kappa + alpha * up - beta * down)
+        near = end < 1
+        up = alpha * jnp.expm1(jnp.where(near, end, 0.0))
+        up = jnp.where(near, up, jnp.exp(log_alpha + end) - alpha)
+        down = -jnp.expm1(-end)
+        value = kappa * end + (up - alpha * end) + beta * (end - down)
+        end = end - (value - drop) / (kappa + up + beta * down)
     return end
 
 
-def _log_integral(p, alpha, beta):
+def _log_integral(kappa, half_a, t, alpha, beta):
     """The logarithm of the integral above, by two Gauss-Legendre panels."""
     # The limits are held fixed under differentiation: beyond them there is nothing.
-    at = lax.stop_gradient((alpha - beta - p, alpha, beta))
-    end = _right_end(_DROP, *at)
+    fixed = lax.stop_gradient((kappa, jnp.log(half_a) + t, jnp.log(beta)))
+    end = _right_end(_DROP, *fixed)
     last = jnp.minimum(0.5 * end, _END)
     first = end - last
     nodes, weights = jnp.asarray(NODES, end.dtype), jnp.asarray(WEIGHTS, end.dtype)
 
     def integrand(s):
-        up = _expm1(s)
-        return jnp.exp(p * s - alpha * up + beta * (up / (1 + up)))
+        near = s < 1
+        less = jnp.expm1(jnp.where(near, s, 0.0))
+        # α e^s by itself: α alone may underflow, or e^s overflow.
+        rise = jnp.where(
+            near, alpha * (less - s), _times_exp(half_a, t + s) - alpha * (1 + s)
+        )
+        down = jnp.where(near, less / (1 + less), -jnp.expm1(-s))
+        return jnp.exp(-kappa * s - rise - beta * (s - down))
 
     def body(k, total):
         x = nodes[k]
@@ -77,22 +87,16 @@ def _log_integral(p, alpha, beta):
     return jnp.log(lax.fori_loop(0, len(NODES), body, start))
 
 
-def _scaled_log_density(p, a, b, t):
-    """``log f(t) + psi``, and the two terms ``α`` and ``β`` at ``t = log y``."""
-    alpha, beta = _times_exp(0.5 * a, t), _times_exp(0.5 * b, -t)
-    return p * t - alpha - beta, alpha, beta
-
-
-def _proper_log_partition(p, a, b):
-    """The log-partition; NaN where it is infinite, and nothing is a law."""
-    psi = gig_log_partition(p, a, b)
-    return jnp.where(psi == jnp.inf, jnp.nan, psi)
+def _proper_log_mass(p, a, b):
+    """That of the log-density; NaN where it is infinite, and nothing is a law."""
+    mass = gig_log_mass(p, a, b)
+    return jnp.where(mass == jnp.inf, jnp.nan, mass)
 
 
 def gig_log_density(p: ArrayLike, a: ArrayLike, b: ArrayLike, t: ArrayLike) -> Real:
     """The log-density of ``t = log Y`` for ``Y ~ GIG(p, a, b)``."""
     p, a, b, t = _parameters_and(p, a, b, t)
-    return _scaled_log_density(p, a, b, t)[0] - gig_log_partition(p, a, b)
+    return -fall(p, a, b, t) - gig_log_mass(p, a, b)
 
 
 def _times_exp(x, t):
@@ -111,25 +115,42 @@ def _centre(p, a, b):
     The mode will not do where one tail is long; midway between the points at which
     the density has fallen by a factor e from it, there are.
     """
-    z = jnp.sqrt(a) * jnp.sqrt(b)
-    total = jnp.hypot(p, z) + jnp.abs(p)
-    rest = z * (z / total)
-    plus, minus = jnp.where(p >= 0, total, rest), jnp.where(p >= 0, rest, total)
     mode = log_mode(p, a, b)
-    right = _right_end(1.0, 0.0, 0.5 * plus, 0.5 * minus)
-    left = _right_end(1.0, 0.0, 0.5 * minus, 0.5 * plus)
-    return mode + 0.5 * (right - left), mode, plus, minus
+    steep, flat = _steepness(p, a, b)
+    right = _right_end(1.0, 0.0, steep, flat)
+    left = _right_end(1.0, 0.0, flat, steep)
+    return mode + 0.5 * (right - left), mode
 
 
-def _log_tails(p, a, b, psi, t):
+def _steepness(p, a, b):
+    """Logarithms of the factors of the two terms of the fall from the mode."""
+    total = jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
+    steep = jnp.log(0.5 * total)
+    # The product may underflow.
+    flat = jnp.log(0.5 * a) + jnp.log(b) - jnp.log(total)
+    return jnp.where(p >= 0, steep, flat), jnp.where(p >= 0, flat, steep)
+
+
+def _log_tails(p, a, b, mass, t):
     """``log P(log Y <= t)`` and ``log P(log Y > t)``."""
-    upper = t > lax.stop_gradient(_centre(p, a, b)[0])
-    log_density, alpha, beta = _scaled_log_density(p, a, b, t)
-    near, far = jnp.where(upper, alpha, beta), jnp.where(upper, beta, alpha)
-    one = log_density - psi + _log_integral(jnp.where(upper, p, -p), near, far)
+    centre, mode = lax.stop_gradient(_centre(p, a, b))
+    # So far out that its density is 0 for the floating-point numbers, too, is the tail.
+    nothing = lax.stop_gradient(jnp.isinf(fall(p, a, b, t)))
+    side = t > centre
+    t = jnp.where(nothing, mode, t)
+    kappa = slope_of_fall(p, a, b, t)
+    p_half, q_half = (
+        jnp.where(side, 0.5 * a, 0.5 * b),
+        jnp.where(side, 0.5 * b, 0.5 * a),
+    )
+    outwards = jnp.where(side, t, -t)
+    alpha, beta = _times_exp(p_half, outwards), _times_exp(q_half, -outwards)
+    kappa = jnp.where(side, kappa, -kappa)
+    beyond = _log_integral(kappa, p_half, outwards, alpha, beta)
+    one = jnp.where(nothing, -jnp.inf, beyond - fall(p, a, b, t) - mass)
     # log(1 - exp(one)); one is never near 0
     other = jnp.log1p(-jnp.exp(one))
-    return jnp.where(upper, other, one), jnp.where(upper, one, other)
+    return jnp.where(side, other, one), jnp.where(side, one, other)
 
 
 def gig_log_tails(
@@ -142,8 +163,8 @@ def gig_log_tails(
     """
     p, a, b, x = _parameters_and(p, a, b, x)
     inside = (x > 0) & (x < jnp.inf)
-    psi = _proper_log_partition(p, a, b)
-    lower, upper = _log_tails(p, a, b, psi, jnp.log(jnp.where(inside, x, 1.0)))
+    mass = _proper_log_mass(p, a, b)
+    lower, upper = _log_tails(p, a, b, mass, jnp.log(jnp.where(inside, x, 1.0)))
     below = x <= 0
     outside = jnp.where(x == jnp.inf, 0.0, jnp.nan)
     lower = jnp.where(inside, lower, jnp.where(below, -jnp.inf, outside))
@@ -159,27 +180,29 @@ def _parameters_and(p, a, b, x):
 
 
 @jax.custom_jvp
-def _upper_quantile(log_q, p, a, b, psi):
+def _upper_quantile(log_q, p, a, b, mass):
     """The ``t`` with ``log P(log Y > t) = log_q``, for ``log_q <= log(1/2)``.
 
     The logarithm of the tail of a log-concave law is concave: Newton's method from
     beyond the solution moves towards it and never past.
     """
-    _, mode, plus, minus = _centre(p, a, b)
+    mode = log_mode(p, a, b)
     # A log-concave law has at most (1 + v) e^{-v} of its mass where its density is
     # e^{-v} times the highest or less.
     v = -log_q + jnp.log1p(-2 * log_q) + 1
-    start = mode + _right_end(v, 0.0, 0.5 * plus, 0.5 * minus)
+    start = mode + _right_end(v, 0.0, *_steepness(p, a, b))
     eps = jnp.finfo(start.dtype).eps
 
     def newton(state):
         t, _, k = state
-        log_density, alpha, beta = _scaled_log_density(p, a, b, t)
-        log_sf = _log_tails(p, a, b, psi, t)[1]
+        log_density = -fall(p, a, b, t) - mass
+        log_sf = _log_tails(p, a, b, mass, t)[1]
         miss = log_sf - log_q
-        size = 1 - log_q + jnp.abs(p * t) + alpha + beta
+        # Rounding of t, too, at the rate at which the tail falls.
+        rate = jnp.exp(log_density - log_sf)
+        size = 1 - log_q + jnp.abs(mass) + rate * jnp.maximum(jnp.abs(t), 1.0)
         more = jnp.abs(miss) > 4 * eps * size
-        step = miss * jnp.exp(log_sf - log_density + psi)
+        step = miss / rate
         return jnp.where(more, t + step, t), more.any(), k + 1
 
     def unfinished(state):
@@ -190,14 +213,14 @@ def _upper_quantile(log_q, p, a, b, psi):
 
 @_upper_quantile.defjvp
 def _upper_quantile_jvp(primals, tangents):
-    log_q, p, a, b, psi = primals
+    log_q, p, a, b, mass = primals
     t = _upper_quantile(*primals)
 
-    def log_sf(p, a, b, psi):
-        return _log_tails(p, a, b, psi, t)[1]
+    def log_sf(p, a, b, mass):
+        return _log_tails(p, a, b, mass, t)[1]
 
-    value, along = jax.jvp(log_sf, (p, a, b, psi), tangents[1:])
-    log_density = _scaled_log_density(p, a, b, t)[0] - psi
+    value, along = jax.jvp(log_sf, (p, a, b, mass), tangents[1:])
+    log_density = -fall(p, a, b, t) - mass
     return t, (along - tangents[0]) * jnp.exp(value - log_density)
 
 
@@ -210,10 +233,10 @@ def gig_log_quantile(
     of one shape, which broadcasts with that of ``log_q`` and ``upper``.
     """
     p, a, b, log_q = _parameters_and(p, a, b, log_q)
-    psi = _proper_log_partition(p, a, b)
+    mass = _proper_log_mass(p, a, b)
     # The lower tail of Y is the upper tail of 1/Y, which is GIG(-p, b, a).
     near, far = jnp.where(upper, a, b), jnp.where(upper, b, a)
-    valid = (log_q > -jnp.inf) & (log_q < 0) & jnp.isfinite(psi)
+    valid = (log_q > -jnp.inf) & (log_q < 0) & jnp.isfinite(mass)
     log_q = jnp.where(valid, log_q, -1.0)
-    t = _upper_quantile(log_q, jnp.where(upper, p, -p), near, far, psi)
+    t = _upper_quantile(log_q, jnp.where(upper, p, -p), near, far, mass)
     return jnp.where(valid, jnp.where(upper, t, -t), jnp.nan)

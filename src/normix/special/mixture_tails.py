@@ -31,10 +31,13 @@ from normix.special._mixture_panels import (
     no_sharper,
     panels_of,
     parts,
+    width_of,
 )
-from normix.special._normal import weighted_cdf
+from normix.special._mode import fall, slope_of_fall
+from normix.special._normal import scaled_normal_sf, weighted_cdf
+from normix.special._quadrature import sinh_minus
 from normix.special.bessel import as_floats
-from normix.special.gig import gig_log_partition, gig_log_partition_scaled
+from normix.special.gig import gig_log_mass
 from normix.special.gig_tails import _centre, _largest
 
 Real = Float[Array, "..."]
@@ -42,8 +45,11 @@ Real = Float[Array, "..."]
 _MOST_STEPS = 100
 
 
-def _log_integral(at: At, panels):
-    """The logarithm of the integral of ``exp(h)`` over the prior's part at ``at``."""
+def _log_integral(at: At, kappa, panels):
+    """The logarithm of the integral of ``exp(h)`` over the prior's part at ``at``.
+
+    ``kappa`` is minus the slope of the prior's part there.
+    """
     fixed = lax.stop_gradient(at)
     mode_m = jnp.minimum(fixed.u - fixed.v, 0)
     constant = 0.5 * mode_m**2
@@ -62,7 +68,13 @@ def _log_integral(at: At, panels):
         half = jnp.clip(0.5 * s, -large, large)
         less, q = jnp.expm1(half), jnp.exp(half)
         up = less * (2 + less)
-        g = at.p * s - at.alpha * up + at.beta * (up / (q * q))
+        down = up / (q * q)
+        # e^s - 1 - s and e^{-s} - 1 + s: of narrow laws they are tiny, κs is not large
+        near = jnp.abs(s) < 1 / 3
+        even, odd = 0.5 * (up / q) * (up / q), sinh_minus(jnp.where(near, s, 0.0))
+        rise = jnp.where(near, even + odd, up - s)
+        fall_ = jnp.where(near, even - odd, s - down)
+        g = -kappa * s - at.alpha * rise - at.beta * fall_
         # u and v may be far larger than m: by the fall from the mode's m, if near.
         fall = less * (at.u / q + at.v)
         m = jnp.where(jnp.abs(s) < 1, at.u - at.v - fall, at.u / q - at.v * q)
@@ -83,49 +95,40 @@ def _log_integral(at: At, panels):
     return jnp.log(total) - constant
 
 
-@jax.custom_jvp
-def _log_density_part(p, a, b, t):
-    """``pt - a e^t/2 - b e^{-t}/2 + sqrt(ab)``, by a square."""
-    half = bounded_exp(0.5 * t)
-    return p * t - 0.5 * (jnp.sqrt(a) * half - jnp.sqrt(b) / half) ** 2
+def _log_mass(p, a, b):
+    """That of the prior's log-density; NaN where nothing is a law."""
+    mass = gig_log_mass(p, a, b)
+    return jnp.where(mass == jnp.inf, jnp.nan, mass)
 
 
-@_log_density_part.defjvp
-def _log_density_part_jvp(primals, tangents):
-    p, a, b, t = primals
-
-    # Without the root, which the partition's derivative lacks as well: see there.
-    def plain(p, a, b):
-        return p * t - 0.5 * (a * bounded_exp(t) + b * bounded_exp(-t))
-
-    return _log_density_part(*primals), jax.jvp(plain, primals[:3], tangents[:3])[1]
+def _log_at_point(at: At, width):
+    """:func:`_log_integral` by Laplace's method."""
+    m = at.u - at.v
+    log_share = jnp.log(scaled_normal_sf(lax.stop_gradient(jnp.abs(m))))
+    below = jnp.minimum(m, 0.0)
+    share = jnp.where(m < 0, log_share - 0.5 * below * below, 0.0)
+    return share + jnp.log(width) + 0.5 * jnp.log(2 * jnp.pi)
 
 
-@jax.custom_jvp
-def _log_partition(p, a, b):
-    """``psi + sqrt(ab)``, of which psi is differentiated; NaN where nothing is a law.
-
-    The root, which has no derivative at 0, is common to density and partition.
-    """
-    psi = gig_log_partition_scaled(p, a, b)
-    return jnp.where(psi == jnp.inf, jnp.nan, psi)
-
-
-@_log_partition.defjvp
-def _log_partition_jvp(primals, tangents):
-    return _log_partition(*primals), jax.jvp(gig_log_partition, primals, tangents)[1]
-
-
-def _log_lower(p, a, b, B, psi, x):
+def _log_lower(p, a, b, B, mass, x):
     """``log P(X <= x)`` for an ``x`` that is not far in the upper tail."""
-    x, B = no_sharper(B, x)
+    x, B = no_sharper(*lax.stop_gradient((p, a, b)), B, x)
     # The nodes are held fixed under differentiation.
     fixed = lax.stop_gradient((p, a, b, B, x))
     front, full = front_of(*fixed[3:])
     t = mode_of(*fixed, front)
-    panels = panels_of(parts(*fixed, t), (front - t, full - t))
-    total = _log_integral(parts(p, a, b, B, x, t), panels)
-    return _log_density_part(p, a, b, t) - psi + total
+    fixed_at, at = parts(*fixed, t), parts(p, a, b, B, x, t)
+    width, narrow = width_of(fixed_at)
+    # Elsewhere the panels serve; both have finite arguments.
+    plain = At(*(jnp.where(narrow, 0.5, v) for v in fixed_at))
+    panels = panels_of(
+        plain, tuple(jnp.where(narrow, jnp.nan, v - t) for v in (front, full))
+    )
+    safe = At(*(jnp.where(narrow, 0.5, v) for v in at))
+    kappa = jnp.where(narrow, -0.5, slope_of_fall(p, a, b, t))
+    total = _log_integral(safe, kappa, panels)
+    total = jnp.where(narrow, _log_at_point(at, width), total)
+    return total - fall(p, a, b, t) - mass
 
 
 # -- tails and quantiles -----------------------------------------------------------
@@ -154,29 +157,29 @@ def mixture_log_tails(
     Relative accuracy is that of the smaller probability; differentiable in all five.
     """
     p, a, b, B, x = _arguments(p, a, b, B, x)
-    psi = _log_partition(p, a, b)
+    mass = _log_mass(p, a, b)
     finite = jnp.isfinite(x)
     at = jnp.where(finite, x, 0.0)
     upper = at > lax.stop_gradient(_pivot_and_scale(p, a, b, B)[0])
     sign = jnp.where(upper, -1, 1)
-    one = _log_lower(p, a, b, sign * B, psi, sign * at)
+    one = _log_lower(p, a, b, sign * B, mass, sign * at)
     # log(1 - exp(one)); one is never near 0
     other = jnp.log1p(-jnp.exp(one))
     lower, upper = jnp.where(upper, other, one), jnp.where(upper, one, other)
-    full, none = (jnp.where(jnp.isnan(x + psi), jnp.nan, v) for v in (0.0, -jnp.inf))
+    full, none = (jnp.where(jnp.isnan(x + mass), jnp.nan, v) for v in (0.0, -jnp.inf))
     lower = jnp.where(finite, lower, jnp.where(x > 0, full, none))
     return lower, jnp.where(finite, upper, jnp.where(x > 0, none, full))
 
 
-def _log_lower_and_slope(p, a, b, B, psi, x):
+def _log_lower_and_slope(p, a, b, B, mass, x):
     def along(x):
-        return _log_lower(p, a, b, B, psi, x)
+        return _log_lower(p, a, b, B, mass, x)
 
     return jax.jvp(along, (x,), (jnp.ones_like(x),))
 
 
 @jax.custom_jvp
-def _lower_quantile(log_q, p, a, b, B, psi, pivot, scale):
+def _lower_quantile(log_q, p, a, b, B, mass, pivot, scale):
     """The ``x`` below the pivot with ``log P(X <= x) = log_q``.
 
     Newton's method for ``log(-log P)`` in ``v = asinh((pivot - x)/scale)``, between
@@ -192,7 +195,7 @@ def _lower_quantile(log_q, p, a, b, B, psi, pivot, scale):
     def step(state):
         x, near, far, active, k = state
         v = v_of(x)
-        log_cdf, hazard = _log_lower_and_slope(p, a, b, B, psi, x)
+        log_cdf, hazard = _log_lower_and_slope(p, a, b, B, mass, x)
         miss = jnp.log(-log_cdf) - target
         # Where x overflows miss is NaN: too far.
         short = miss < 0
@@ -221,14 +224,14 @@ def _lower_quantile(log_q, p, a, b, B, psi, pivot, scale):
 
 @_lower_quantile.defjvp
 def _lower_quantile_jvp(primals, tangents):
-    p, a, b, B, psi = primals[1:6]
+    p, a, b, B, mass = primals[1:6]
     x = _lower_quantile(*primals)
 
-    def log_cdf(p, a, b, B, psi):
-        return _log_lower(p, a, b, B, psi, x)
+    def log_cdf(p, a, b, B, mass):
+        return _log_lower(p, a, b, B, mass, x)
 
-    along = jax.jvp(log_cdf, (p, a, b, B, psi), tangents[1:6])[1]
-    hazard = _log_lower_and_slope(p, a, b, B, psi, x)[1]
+    along = jax.jvp(log_cdf, (p, a, b, B, mass), tangents[1:6])[1]
+    hazard = _log_lower_and_slope(p, a, b, B, mass, x)[1]
     return x, (tangents[0] - along) / hazard
 
 
@@ -247,15 +250,15 @@ def mixture_log_quantile(
     that of ``log_q`` and ``upper``. NaN where there is no such point.
     """
     p, a, b, B, log_q = _arguments(p, a, b, B, log_q)
-    psi = _log_partition(p, a, b)
-    valid = (log_q > -jnp.inf) & (log_q < 0) & jnp.isfinite(psi)
+    mass = _log_mass(p, a, b)
+    valid = (log_q > -jnp.inf) & (log_q < 0) & jnp.isfinite(mass)
     log_q = jnp.where(valid, log_q, -1.0)
     pivot, scale = lax.stop_gradient(_pivot_and_scale(p, a, b, B))
-    log_half = lax.stop_gradient(_log_lower(p, a, b, B, psi, pivot))
+    log_half = lax.stop_gradient(_log_lower(p, a, b, B, mass, pivot))
     log_half = jnp.where(upper, jnp.log1p(-jnp.exp(log_half)), log_half)
     # The tail without the pivot is the one that is solved for.
     beyond = log_q > log_half
     log_q = jnp.where(beyond, jnp.log(-jnp.expm1(log_q)), log_q)
     sign = jnp.where(beyond ^ upper, -1, 1)
-    x = _lower_quantile(log_q, p, a, b, sign * B, psi, sign * pivot, scale)
+    x = _lower_quantile(log_q, p, a, b, sign * B, mass, sign * pivot, scale)
     return jnp.where(valid, sign * x, jnp.nan)

@@ -307,7 +307,7 @@ class BatchEMFitter(Options):
             # To the last bit, which moving to the data's mean and back may change.
             mu = held.mu.astype(fitted.mu.dtype)
             fitted = eqx.tree_at(lambda j: j.mu, fitted, mu)
-        at = ended(status)
+        at = ended(cast(Array, status))
         if data.source is not None:
             at = self._seen(fitted, at, data)
         limit = None
