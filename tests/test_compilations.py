@@ -115,7 +115,7 @@ def test_large_data_are_blocks_of_one_length(first):
     assert names == []
     with compilations() as names:  # in chunks: the start is that of an array
         start = FAMILIES[0].default_init(X)
-        start.fit([X[:20_000], X[20_000:]], max_iter=3, acceleration="anderson")
+        start.fit([X[:20_000], X[20_000:]], max_iter=3)
     assert names == []
 
 
@@ -131,7 +131,7 @@ def test_the_scipy_backend_needs_no_table(first):
 def test_starts_and_batches_share_the_pieces(first):
     X, model = rows(300), FAMILIES[0].default_init(rows(300))
     with compilations() as names:
-        model.fit(X, n_starts=3, max_iter=4, acceleration="anderson")
+        model.fit(X, n_starts=3, max_iter=4)
     assert not {"jit(_products)", "jit(judged)", "jit(_by_table)"} & set(names)
     fitter = normix.IncrementalEMFitter()
     state = fitter.update(fitter.init(model), X)

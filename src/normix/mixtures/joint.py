@@ -31,6 +31,7 @@ from normix.mixtures.constraints import Constraints
 from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
 from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
 from normix.mixtures.law import Frame, Law
+from normix.mixtures.natural import classical_of
 from normix.mixtures.posterior import log_density_of_rows, posterior_means
 from normix.mixtures.statistics import (
     MixtureStatistics,
@@ -113,7 +114,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     @staticmethod
     def _log_partition_from_theta(theta, backend="jax"):
-        p, a, b, mu, gamma, root = _classical(theta)
+        p, a, b, mu, gamma, root = classical_of(theta)
         whitened = root.T @ gamma, root.T @ mu
         log_det = -2 * jnp.log(jnp.diagonal(root)).sum()
         cross = whitened[0] @ whitened[1]
@@ -184,7 +185,7 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     @classmethod
     def from_natural(cls, theta: ArrayLike) -> Self:
-        p, a, b, mu, gamma, root = _classical(as_vector(cls, "theta", theta))
+        p, a, b, mu, gamma, root = classical_of(as_vector(cls, "theta", theta))
         if not is_traced(root) and not np.isfinite(np.asarray(root)).all():
             raise ValueError(
                 f"{cls.__name__}: theta must be finite, and its last {root.size} "
@@ -390,27 +391,3 @@ _posterior_means = partial(jax.jit, static_argnames="backend")(posterior_means)
 def _pair(observation) -> tuple[Array, Array]:
     x, y = observation
     return as_float(x), as_float(y)
-
-
-def _classical(theta: Array):
-    """``(p, a, b, mu, gamma, root)``, with ``root`` the factor of ``Σ⁻¹``."""
-    eta = NormalMixtureEta.from_vector(theta)  # the same layout
-    d = eta.E_X.shape[0]
-    precision = -(eta.E_XXT_inv_Y + eta.E_XXT_inv_Y.T)
-    root = jnp.linalg.cholesky(precision)
-    gamma = cho_solve((root, True), eta.E_X)
-    mu = cho_solve((root, True), eta.E_X_inv_Y)
-    p = eta.E_log_Y + 1 + 0.5 * d
-    a = _difference(-2 * eta.E_Y, eta.E_X @ gamma, p < 0)
-    b = _difference(-2 * eta.E_inv_Y, eta.E_X_inv_Y @ mu, p > 0)
-    return p, a, b, mu, gamma, root
-
-
-def _difference(x: Array, y: Array, may_vanish: Array) -> Array:
-    """``x - y``; 0 where that is the rounding of its terms and 0 is a law.
-
-    The derivative is that of the difference all the same.
-    """
-    gap = x - y
-    tiny = jnp.abs(gap) <= 64 * jnp.finfo(gap.dtype).eps * jnp.abs(y)
-    return gap - jax.lax.stop_gradient(jnp.where(may_vanish & tiny, gap, 0.0))

@@ -5,11 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import equinox as eqx
-import jax.numpy as jnp
-from equinox import AbstractVar
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_scalar, as_weights, check_option
+from normix._arrays import as_weights, check_option
 from normix._columns import (
     check_columns,
     column_names,
@@ -20,9 +18,9 @@ from normix._passes import Data, passes_over
 from normix.exponential_family import BACKENDS
 from normix.mixtures import model_steps
 from normix.mixtures.classical import check_marginal
-from normix.mixtures.coordinates import gauge_a_eq_b
 from normix.mixtures.dispersion import Dispersion
 from normix.mixtures.expected import check_record
+from normix.mixtures.gauges import Gauged
 from normix.mixtures.in_one import SAMPLE, layout_of, sample_of
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.maximum import solver_options
@@ -36,15 +34,13 @@ else:
     from equinox import AbstractClassVar
 
 
-class MarginalMixture(eqx.Module):
+class MarginalMixture(Gauged):
     r"""The law of :math:`X = \mu + \gamma Y + \sqrt Y L Z` with ``Y`` unobserved.
 
     It is not itself an exponential family, but the law of ``(X, Y)`` is: that is
     :attr:`joint`, whose parameters it shares. A family has one class for each form of
     the dispersion: full, factor, and univariate, which speaks in scalars.
     """
-
-    joint: AbstractVar[JointNormalMixture]
 
     _joint_class: AbstractClassVar[type[JointNormalMixture]]
     _dispersion_class: AbstractClassVar[type[Dispersion]]
@@ -375,24 +371,6 @@ class MarginalMixture(eqx.Module):
     def em_convergence_params(self) -> tuple[Array, ...]:
         """What EM watches: ``(mu, gamma, L_Sigma)``, or with F and √D for L_Sigma."""
         return self.joint.mu, self.joint.gamma, *self.joint.dispersion.parameters()
-
-    def regularize_det_sigma(self, target_log_det: ArrayLike = 0.0) -> Self:
-        """The same law in the gauge with ``log |Σ| = target_log_det``, a scalar."""
-        target = as_scalar("target_log_det", target_log_det)
-        s = jnp.exp((self.log_det_sigma() - target) / self.d)
-        return type(self)(self.joint.rescaled(s))
-
-    def regularize_det_sigma_one(self) -> Self:
-        """The same law in the gauge with ``|Σ| = 1``."""
-        return self.regularize_det_sigma(0.0)
-
-    def regularize_a_eq_b(self) -> Self:
-        """The same law in the gauge in which the subordinator has ``a = b``.
-
-        Where one of them is 0 there is none; ``E[Y]`` or ``E[1/Y]`` is made 1.
-        """
-        gig = jnp.stack(self.joint.subordinator.gig_params())
-        return type(self)(self.joint.rescaled(gauge_a_eq_b(gig)))
 
     def fit(
         self,

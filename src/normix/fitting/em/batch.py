@@ -319,9 +319,8 @@ class BatchEMFitter(Options):
             like, fitted, at, history, data, bounded(held, like.d), limit
         )
 
-    def _seen(self, fitted: JointNormalMixture, at: Status, data: _Data) -> Status:
+    def _seen(self, fitted: JointNormalMixture, at: Status, data) -> Status:
         """As numbers of Python; a pole has no maximum to converge to."""
-        assert data.source is not None
         at = at._replace(outcome=Outcome(int(at.outcome)), n_iter=int(at.n_iter))
         at = at._replace(log_likelihood=float(at.log_likelihood))
         if at.outcome in AT_REST and drawn_onto_rows(
