@@ -28,7 +28,15 @@ def _total(p, a, b):
 def log_mode(p: Real, a: Real, b: Real) -> Real:
     """The mode of ``log Y``, ``Y ~ GIG(p, a, b)``; also where a or b is 0."""
     total = _total(p, a, b)
-    return jnp.where(p >= 0, jnp.log(total) - jnp.log(a), jnp.log(b) - jnp.log(total))
+    far = jnp.where(p >= 0, jnp.log(total) - jnp.log(a), jnp.log(b) - jnp.log(total))
+    # Of narrow laws the difference of two logarithms would lose the digits.
+    z = jnp.sqrt(a) * jnp.sqrt(b)
+    narrow = jnp.abs(p) <= z
+    ratio = jnp.where(narrow, b, 1.0) / jnp.where(narrow, a, 1.0)
+    narrow = narrow & (ratio > jnp.finfo(ratio.dtype).tiny) & (ratio < jnp.inf)
+    slope = jnp.where(narrow, p, 0.0) / jnp.where(narrow, z, 1.0)
+    near = jnp.arcsinh(slope) + 0.5 * jnp.log(jnp.where(narrow, ratio, 1.0))
+    return jnp.where(narrow, near, far)
 
 
 def log_mode_of_roots(p: Real, root_a: Real, root_b: Real) -> Real:
@@ -104,8 +112,16 @@ def _log_height_jvp(primals, tangents):
 @jax.custom_jvp
 def fall(p: Real, a: Real, b: Real, t: Real) -> Real:
     """``D(t)``; infinite where one of its terms overflows."""
-    u = t - mode(p, a, b)[1]
-    return _fall(p, a, b, jnp.expm1(u), -jnp.expm1(-u), u)
+    m, log_m = mode(p, a, b)
+    u = t - log_m
+    # Far from the mode by e^t itself: t has lost digits of it.
+    half = jnp.exp(0.5 * t)
+    y = half * half
+    far = (jnp.abs(u) > 1) & (y > jnp.finfo(y.dtype).tiny) & (y < jnp.inf)
+    near, gap = jnp.where(far, 0.0, u), y - m
+    above = jnp.where(far, gap / m, jnp.expm1(near))
+    below = jnp.where(far, gap / y, -jnp.expm1(-near))
+    return _fall(p, a, b, above, below, u)
 
 
 @fall.defjvp
