@@ -323,9 +323,9 @@ class BatchEMFitter(Options):
         """As numbers of Python; a pole has no maximum to converge to."""
         at = at._replace(outcome=Outcome(int(at.outcome)), n_iter=int(at.n_iter))
         at = at._replace(log_likelihood=float(at.log_likelihood))
-        if at.outcome in AT_REST and drawn_onto_rows(
-            data.source, fitted.mu, data.rows.scale, float(at.share), data.weights
-        ):
+        mean = 1.0 if data.weights is None else float(data.weights.sum() / data.n)
+        about = fitted.mu, data.rows.scale, float(at.share) / mean, data.weights
+        if at.outcome in AT_REST and drawn_onto_rows(data.source, *about):
             at = at._replace(outcome=Outcome.UNBOUNDED)
         return at
 
