@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """Bad input: a clear ``ValueError``, or NaN where values cannot be looked at."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """The multivariate normal law against SciPy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false
 """Tails, quantiles, moments and modes of the laws on (0, ∞)."""
 
 from __future__ import annotations

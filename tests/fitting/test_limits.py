@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 """Suprema at infinity: fits that end in a limit, or at a pole, and say which."""
 
 from __future__ import annotations

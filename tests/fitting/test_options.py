@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """Options of the batch fitter: each against what it must not change, or must."""
 
 from __future__ import annotations

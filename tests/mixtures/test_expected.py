@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """Expectations and sums that do not belong to the model that is given them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """What holds for every mixture family, in all its forms."""
 
 from __future__ import annotations
