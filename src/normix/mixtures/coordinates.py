@@ -83,7 +83,7 @@ def at_coordinates(like: Law, vector: Float[Array, " k"], moving: Moving) -> Law
     free = jnp.concatenate([jnp.tanh(argument)[None], rates]) * omega
     order = jnp.where(limit, 1.0, p)
     z = jnp.exp(argument)
-    larger = jnp.hypot(order, z) + jnp.abs(order)
+    larger = jnp.sqrt(order * order + z * z) + jnp.abs(order)
     both = jnp.stack([larger, z * z / larger])
     fixed = jnp.append(order, jnp.where(order > 0, both, both[::-1]))
     inside = jnp.where(moving.p, free, fixed)

@@ -144,15 +144,15 @@ class Dispersion(eqx.Module):
         """The same expectations under the model itself, whose Y has these means."""
 
     @abstractmethod
-    def expected_log_density(
+    def gradient(
         self,
         eta: MixtureStatistics,
         mu: Float[Array, " d"],
         gamma: Float[Array, " d"],
-    ) -> Float[Array, ""]:
-        """The expected log-density of what the mixture is made of, given Y.
+    ) -> tuple[Float[Array, " d"], Float[Array, " d"], Self]:
+        """Of the expected log-density of what the mixture is made of, given Y.
 
-        That of X, or of X and its factors, up to what depends on Y alone.
+        That of X, or of X and its factors; by μ, γ and what Σ is stored as.
         """
 
     @classmethod
@@ -285,11 +285,16 @@ class CholeskyDispersion(Dispersion):
         mu, gamma = location_and_skewness(eta, constraints, pin)
         return mu, gamma, cls.from_matrix(_residual_scatter(eta, mu, gamma))
 
-    def expected_log_density(self, eta, mu, gamma):
-        scatter = _residual_scatter(eta, mu, gamma)
-        half = solve_triangular(self.L, scatter, lower=True)
-        white = solve_triangular(self.L, half.T, lower=True)
-        return -0.5 * (self.log_det() + jnp.trace(white))
+    def gradient(self, eta, mu, gamma):
+        eye = jnp.eye(self.L.shape[0], dtype=self.L.dtype)
+        whitener = solve_triangular(self.L, eye, lower=True)
+        by_mu = eta.E_X_inv_Y - eta.E_inv_Y * mu - gamma
+        by_gamma = eta.E_X - mu - eta.E_Y * gamma
+        white = whitener @ jnp.stack([by_mu, by_gamma], axis=1)
+        scatter = whitener @ _residual_scatter(eta, mu, gamma) @ whitener.T
+        root = whitener.T @ (scatter - eye)
+        steps = whitener.T @ white
+        return steps[:, 0], steps[:, 1], type(self)(jnp.tril(root))
 
     def coordinates(self):
         d = self.L.shape[0]

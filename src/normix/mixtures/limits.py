@@ -12,6 +12,8 @@ equal, nothing is to be gained by going on.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -58,28 +60,37 @@ def within_reach(
     return jnp.concatenate([vector[: 2 * d], sigma, mixing]), cut
 
 
-def omega_and_s(law: Law) -> tuple[Float[Array, ""], Float[Array, ""]]:
+class Nearness(NamedTuple):
     """How near a law is to the normal one, and to that of ``μ + γY`` alone."""
+
+    omega: Float[Array, ""]
+    s: Float[Array, ""]
+    skew: Float[Array, ""]  # γᵀΣ⁻¹γ
+    y: Float[Array, ""]  # a typical value of Y
+
+
+def nearness(law: Law) -> Nearness:
+    """See the top of the file for ω and s."""
     p, a, b = law.gig
-    omega = jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b))
+    y = typical_value(p, a, b)
+    omega = 0.5 * (a * y + b / y)
     skew = law.dispersion.inner_products(law.gamma[None, :], law.gamma).skew
-    return omega, typical_value(*law.gig) * skew / omega
+    return Nearness(omega, y * skew / omega, skew, y)
 
 
-def collapsed(law: Law, scale: Float[Array, " d"]) -> Bool[Array, ""]:
+def collapsed(law: Law, near: Nearness, scale: Float[Array, " d"]) -> Bool[Array, ""]:
     """Whether a column's values about its typical one lie closer than digits tell.
 
     ``scale``: standard deviations of the data. Only columns with many equal values
     draw a law there, and its likelihood to infinity.
     """
-    omega, _ = omega_and_s(law)
-    y = typical_value(*law.gig)
-    square = y * law.dispersion.variances() + (y * law.gamma) ** 2 / omega
+    width = near.y * law.dispersion.variances()
+    square = width + (near.y * law.gamma) ** 2 / near.omega
     eps = jnp.finfo(law.gig.dtype).eps
     return (square <= 1e4 * eps**2 * scale**2).any()
 
 
-def at_edge(law: Law, nearest: Float[Array, ""]) -> Bool[Array, ""]:
+def at_edge(law: Law, near: Nearness, nearest: Float[Array, ""]) -> Bool[Array, ""]:
     r"""Whether Σ vanishes, and a row lies at the edge of ``μ + γY``, at a pole there.
 
     The density of a Gamma law of a shape below 1 is infinite at 0. With Σ vanishing
@@ -88,8 +99,6 @@ def at_edge(law: Law, nearest: Float[Array, ""]) -> Bool[Array, ""]:
     :math:`b + (x-\mu)^\top\Sigma^{-1}(x-\mu)` of a row.
     """
     p, a, _ = law.gig
-    _, s = omega_and_s(law)
-    skew = law.dispersion.inner_products(law.gamma[None, :], law.gamma).skew
-    thin = s >= 0.5 * thinnest(p.dtype)
-    beside = jnp.sqrt(a + skew) * jnp.sqrt(nearest) <= _NARROW
+    thin = near.s >= 0.5 * thinnest(p.dtype)
+    beside = jnp.sqrt(a + near.skew) * jnp.sqrt(nearest) <= _NARROW
     return thin & beside & (p < 0.5 * (law.mu.shape[0] + 1))

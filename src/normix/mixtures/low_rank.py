@@ -164,14 +164,16 @@ class FactorDispersion(Dispersion):
             E_ZZT=jnp.eye(self.rank, dtype=self.F.dtype),
         )
 
-    def expected_log_density(self, eta, mu, gamma):
+    def gradient(self, eta, mu, gamma):
         assert isinstance(eta, FactorMixtureStats)
         # Of X/√Y on (1/√Y, √Y, Z): squares of what the coefficients leave.
         gram, target = _regression_of(eta)
         coefficients = jnp.concatenate([mu[:, None], gamma[:, None], self.F], axis=1)
-        left = (coefficients @ gram - 2 * target) * coefficients
-        squares = eta.E_XXT_inv_Y + left.sum(axis=1)
-        return -0.5 * (jnp.log(self.D) + squares / self.D).sum()
+        fitted = coefficients @ gram
+        squares = eta.E_XXT_inv_Y + ((fitted - 2 * target) * coefficients).sum(axis=1)
+        slopes = (target - fitted) / self.D[:, None]
+        own = 0.5 * (squares / self.D - 1) / self.D
+        return slopes[:, 0], slopes[:, 1], type(self)(slopes[:, 2:], own)
 
     @classmethod
     def maximised(

@@ -45,12 +45,8 @@ def score(
             -0.5 * jnp.where(b > 0, eta.E_inv_Y - own_inv_y, 0.0),
         ]
     )
-    # The E-step was taken in the law's own unit of Y.
-    back = typical_value(*at.gig)
-
-    def expected(vector):
-        law = at_coordinates(at, vector, moving).in_units(unit).rescaled(back)
-        given_y = law.dispersion.expected_log_density(eta, law.mu - at.mu, law.gamma)
-        return given_y + law.gig @ excess
-
-    return jax.grad(expected)(point)
+    given_y = at.dispersion.gradient(eta, jnp.zeros_like(at.mu), at.gamma)
+    # From the point's law to that of the E-step, in its units of X and of Y, every
+    # parameter is multiplied by a number: so is its slope, on the way back.
+    slopes = Law(*given_y, excess).in_units(unit).rescaled(typical_value(*at.gig))
+    return jax.vjp(lambda c: at_coordinates(at, c, moving), point)[1](slopes)[0]

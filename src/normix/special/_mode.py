@@ -57,15 +57,14 @@ def typical_value(p: Real, a: Real, b: Real) -> Real:
 
     A scale of Y in closed form, finite and positive also where its mean is infinite.
     """
-    return jnp.exp(log_mode(p, a, b))
+    total = _total(p, a, b)
+    return jnp.where(p >= 0, total / jnp.where(p >= 0, a, 1.0), b / total)
 
 
 @jax.custom_jvp
 def mode(p: Real, a: Real, b: Real) -> tuple[Real, Real]:
     """The mode of ``log Y``, exponentiated, and itself; with slopes in the limits."""
-    total = _total(p, a, b)
-    above, below = total / jnp.where(p >= 0, a, 1.0), b / total
-    return jnp.where(p >= 0, above, below), log_mode(p, a, b)
+    return typical_value(p, a, b), log_mode(p, a, b)
 
 
 @mode.defjvp

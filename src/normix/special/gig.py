@@ -40,7 +40,6 @@ Real = Float[Array, "..."]
 _PAIRS = 40
 _DROP = 46.0
 _SERIES_MAX = 7
-SMOOTH = "smooth"
 CENTRED = "centred"
 
 
@@ -60,8 +59,6 @@ def _by_quadrature(order: int, scaled: bool | str, p, a, z) -> dict[Index, Array
     unit = (at.omega + p) / a  # the mode of log Y, exponentiated
     location = jnp.log(unit)
     peak = p * location - (p * (p / (at.omega + z)) if scaled else at.omega)
-    if scaled == SMOOTH:
-        peak = peak + 1 / (z + jnp.hypot(z, 1.0))
     centred = scaled == CENTRED
     out = {(0, 0, 0): jnp.log(total) + (0.0 if centred else peak)}
     for (i, j, k), value in cumulants_from_moments(means).items():
@@ -116,8 +113,8 @@ def _by_series(order: int, scaled: bool | str, needed, p, a, z) -> dict[Index, A
         psi = tables[0][0] - p * jnp.log(w) + jnp.hypot(p, z)
     else:
         psi = tables[0][0] + p * log_unit
-    if scaled in (True, SMOOTH):
-        psi = psi + (jnp.hypot(z, 1.0) if scaled == SMOOTH else z)
+    if scaled is True:
+        psi = psi + z
     out = {(0, 0, 0): psi}
     if order == 0:
         return out
@@ -174,8 +171,7 @@ def gig_cumulants(
 
     **Shapes**: ``p``, ``a``, ``b`` of one shape and dtype; so is every value. The key
     ``(0, 0, 0)`` holds the log-partition :math:`\psi = \log 2 + \frac p2\log\frac ba
-    + \log K_p(\sqrt{ab})`, plus ``sqrt(ab)`` if ``scaled``, or ``sqrt(1 + ab)``, which
-    has slopes in the limits too, if that is ``SMOOTH``. If it is ``CENTRED``, all
+    + \log K_p(\sqrt{ab})`, plus ``sqrt(ab)`` if ``scaled``. If that is ``CENTRED``, all
     are about the mode ``log m`` of ``log Y``: at ``(0, 0, 0)`` the logarithm of the
     integral of the density of ``log Y`` relative to that at its mode, then the means of
     ``log Y - log m``, ``1/Y - 1/m`` and ``Y - m``. Nothing large cancels in them.
@@ -239,13 +235,8 @@ def _gig_cumulants_jvp(order, scaled, primals, tangents):
             slopes[0, 1, 0] += d_log_m / m
             slopes[0, 0, 1] -= dm
     elif scaled:
-        if scaled == SMOOTH:
-            root = jnp.hypot(1.0, jnp.sqrt(a) * jnp.sqrt(b))
-            factors = 0.5 * b / root, 0.5 * a / root
-        else:
-            root = jnp.sqrt(b / a)
-            factors = 0.5 * root, 0.5 / root
-        for factor, tangent in zip(factors, (da, db), strict=True):
+        root = jnp.sqrt(b / a)
+        for factor, tangent in ((0.5 * root, da), (0.5 / root, db)):
             if not isinstance(tangent, SymbolicZero):
                 slopes[0, 0, 0] += times(factor, tangent)
     return values, slopes
@@ -350,11 +341,3 @@ def gig_log_mass(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> Real:
     that a log-density cancels.
     """
     return gig_cumulants(0, CENTRED, *as_floats(p, a, b))[0, 0, 0]
-
-
-def gig_log_partition_smooth(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> Real:
-    """``psi(p, a, b) + sqrt(1 + ab)``: moderate, too, and smooth at ``ab = 0``.
-
-    Differences of log-partitions (a mixture's log-density) are taken between these.
-    """
-    return gig_cumulants(0, SMOOTH, *as_floats(p, a, b))[0, 0, 0]

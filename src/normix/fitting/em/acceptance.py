@@ -29,7 +29,7 @@ from normix.mixtures.limits import (
     at_edge,
     collapsed,
     flattest,
-    omega_and_s,
+    nearness,
     within_reach,
 )
 from normix.mixtures.poles import at_pole
@@ -55,6 +55,8 @@ class Status(NamedTuple):
     change: Float[Array, ""]  # the parameter change of the last turn
     criterion: Float[Array, ""]  # what was compared with the tolerance
     share: Float[Array, ""]  # of all E[1/Y] that the nearest row has
+    omega: Float[Array, ""]  # how near the model is to limits: see Nearness
+    s: Float[Array, ""]
 
 
 class State(NamedTuple):
@@ -65,7 +67,7 @@ class State(NamedTuple):
     law is the same code as all others.
     """
 
-    status: Float[Array, " 7"]
+    status: Float[Array, " 9"]
     model: Float[Array, " k"]
     proposal: Float[Array, " k"]
     following: Float[Array, " k"]  # EM's step from the model, should that be refused
@@ -82,7 +84,7 @@ def begun(
     """The state before the first E-step."""
     nan = jnp.full_like(vector[0], jnp.nan)
     zero, one = jnp.zeros_like(nan), jnp.ones_like(nan)
-    status = Status(zero, -one, one, nan, nan, nan, zero)
+    status = Status(zero, -one, one, nan, nan, nan, *(zero,) * 3)
     law = frame.unpack(vector)
     size = jax.eval_shape(lambda: coordinates(law, Moving(True, True))).shape[0]
     accelerator = ACCELERATIONS[acceleration].begin(size, vector.dtype)
@@ -114,17 +116,18 @@ def judged(
     eps = jnp.finfo(log_likelihood.dtype).eps
     slack = _ROUNDING * eps * (1 + jnp.abs(old.log_likelihood))
     # Near the normal law the terms of a log-density are some ω, and cancel.
-    omega, _ = omega_and_s(law)
-    slack = slack + _CANCELLING * eps * jnp.minimum(omega, flattest(omega.dtype))
+    near = nearness(law)
+    slack = slack + _CANCELLING * eps * jnp.minimum(near.omega, flattest(eps.dtype))
     rising = first | (log_likelihood >= old.log_likelihood - slack)
     if state.memory is not None:
         rising = jnp.array(True)  # a rule may have another aim
     # At a pole of the density the likelihood has no maximum to be found.
     # Of a row of mean weight, whatever weights are counted in.
-    total_inv_y = problem.settings[2] * (swept.head[3] / swept.head[1])
+    tol, n = problem.settings
+    total_inv_y = n * (swept.head[3] / swept.head[1])
     nearest = swept.near[0]
     pole, share = at_pole(law.gig, frame.d, nearest, total_inv_y)
-    pole = pole | at_edge(law, nearest) | collapsed(law, problem.scale)
+    pole = pole | at_edge(law, near, nearest) | collapsed(law, near, problem.scale)
     # A leap that lowers the likelihood says nothing of poles.
     pole = pole & ((finite & rising) | (old.plain > 0))
     accepted = finite & rising & ~pole
@@ -138,7 +141,7 @@ def judged(
     # refused one from the model.
     own = jnp.where(accepted, found.following, state.following)
     ahead, plain, accelerator = own, jnp.ones_like(old.plain), state.accelerator
-    monitor, n = state.monitor, problem.settings[2]
+    monitor = state.monitor
     if acceleration != "none" or monitor is not None:
         following = frame.unpack(found.following)
         before = _moving(frame.unpack(state.model), frame.unpack(state.following))
@@ -159,7 +162,7 @@ def judged(
         # the information. Beyond a limit that cut the whole step short nothing is.
         scaled = 0.5 * n * accelerator.rate
         scaled = jnp.where(old.plain < 0, jnp.minimum(scaled, n * gain), scaled)
-    converged = accepted & ~first & (scaled <= problem.settings[0])
+    converged = accepted & ~first & (scaled <= tol)
     onwards = Status(
         outcome=jnp.where(converged, Outcome.CONVERGED, Outcome.RUNNING),
         n_iter=old.n_iter + 1,
@@ -168,6 +171,8 @@ def judged(
         change=raw,
         criterion=scaled,
         share=share,
+        omega=near.omega,
+        s=near.s,
     )
     # From a refused leap to another, or back to EM's own step; if that is refused,
     # nothing is left. The turn counts, and finds the model where it was.
@@ -236,7 +241,7 @@ def _leap(vector: Array, law: Law, moving: Moving, problem: Problem, frame: Fram
         # In the limit a coordinate is the logarithm of the shape.
         bounded = jnp.maximum(vector[-2], jnp.log(least))
         vector = vector.at[-2].set(jnp.where(inside, vector[-2], bounded))
-    vector, cut = within_reach(law.in_units(1 / unit), vector, moving)
+    vector, cut = within_reach(law, vector, moving)
     leap = at_coordinates(law, vector, moving).in_units(unit)
     leap = leap.rescaled(typical_value(*law.gig))  # the unit of Y is kept
     if least is not None:

@@ -70,13 +70,13 @@ class BatchEMFitter(Options):
       which extrapolate EM's steps. None of them lets the likelihood fall.
     - ``max_iter``, ``tol``: stop after so many iterations, or when no more than ``tol``
       of log-likelihood, in nats over all rows, is to be gained: half the square of the
-      score in the metric of the information, of which the iterations so far tell. But
-      for "quasi-newton" the parameter change has to fall to ``tol`` as well: the
-      largest over (μ, γ, L_Σ) of rms(new - old)/(1 + rms(old)), both in the data's
-      units and with each column in units of its standard deviation, which makes it mean
-      the same for returns of 0.01 as for returns of 1 per cent; and √(2 gain), where
-      the gain is that of the mean log-likelihood: the step in standard errors of one
-      observation.
+      score in the metric of the information, of which the iterations so far tell. With
+      the other accelerations, and with "none", the parameter change has to fall to
+      ``tol`` as well; with an ``eta_update`` it alone has to. It is the largest over
+      (μ, γ, L_Σ) of rms(new - old)/(1 + rms(old)), both in the data's units and with
+      each column in units of its standard deviation, which makes it mean the same for
+      returns of 0.01 as for returns of 1 per cent; and √(2 gain), where the gain is
+      that of the mean log-likelihood: the step in standard errors of one observation.
     - ``verbose``: 0 silent, 1 header and closing line, 2 a row an iteration.
     - ``regularization``: "none", or the gauge kept after every M-step:
       "det_sigma_one" (det Σ = 1), "det_sigma_x" (det Σ as in the initial model),
@@ -86,8 +86,8 @@ class BatchEMFitter(Options):
       of a generalized hyperbolic model; 1 gives hyperbolic laws.
     - ``alpha_min``: the least shape of a variance gamma model, or order of a
       generalized hyperbolic one: a number, "density" ((d + 1)/2, which bounds the
-      likelihood, also where Σ vanishes beside γγᵀ)
-      or "inverse_moment" (d/2 + 1.1, finite E[1/Y | x] everywhere).
+      likelihood of distinct rows) or "inverse_moment" (d/2 + 1.1, finite
+      E[1/Y | x] everywhere).
     - ``e_step_backend``: "jax", or "cpu" for :func:`scipy.special.kve`.
     - ``m_step_backend``, ``m_step_method``: "jax" or "cpu" (SciPy); "newton", "lbfgs"
       or "bfgs", for subordinators without a closed-form M-step.
@@ -312,9 +312,8 @@ class BatchEMFitter(Options):
             at = self._seen(fitted, at, data)
         limit = None
         if data.source is not None and at.outcome in AT_REST:
-            packed, has_order = np.asarray(state.model), plan.law.has_order
-            about = float(at.log_likelihood), float(n), data.source, data.weights
-            limit = edge(packed, plan.frame, has_order, *about)
+            gig, has_order = np.asarray(state.model)[-3:], plan.law.has_order
+            limit = edge(at, gig, has_order, float(n), data.source, data.weights)
         return self._result(
             like, fitted, at, history, data, bounded(held, like.d), limit
         )
@@ -391,8 +390,8 @@ def _before_fit(
     plan = Plan(
         frame, law, fitter.algorithm, fitter._acceleration, m_step=fitter.solver()
     )
-    two, three = (jax.ShapeDtypeStruct((k,), vector.dtype) for k in (2, 3))
-    asked: tuple[Any, ...] = two, three, Held(), fitter.eta_update
+    two = jax.ShapeDtypeStruct((2,), vector.dtype)
+    asked: tuple[Any, ...] = two, two, Held(), fitter.eta_update
     problem = Problem(rows.centre, rows.scale, *asked)
     rehearsed(vector, None, rows, problem, plan)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
+from normix.fitting.em.acceptance import Status
 from normix.mixtures.initial import mean_and_covariance
-from normix.mixtures.law import Frame
 from normix.mixtures.limits import flattest, thinnest
 
 # Nats, over all rows, by which a fit has to be better than a limit to count as another
@@ -18,45 +18,33 @@ _NEARLY_NORMAL = 30.0
 
 
 def edge(
-    vector: Any,
-    frame: Frame,
+    at: Status,
+    gig: Float[np.ndarray, " 3"],
     has_order: bool,
-    log_likelihood: float,
     n: float,
     rows: object,
     weights: np.ndarray | None,
 ) -> str | None:
-    """The limit that a law, packed in a vector, is in; None for none.
+    """The limit that a fit has ended in; None for none.
 
-    ``n``: how many rows there are. ``rows``, where they are an array, decide between a
-    law that is near the normal one and one that is no better.
+    ``gig`` is its mixing law, ``n`` how many rows there are. ``rows``, where they are
+    an array, decide between a law that is near the normal one and one that is no
+    better.
     """
-    law = frame.unpack(vector)
-    p, a, b = law.gig.tolist()
-    if not np.isfinite([p, a, b]).all():
-        return None
-    dtype = vector.dtype
-    omega = math.hypot(p, math.sqrt(a) * math.sqrt(b))
-    if omega >= 0.5 * flattest(dtype):
+    omega, s = float(at.omega), float(at.s)
+    if omega >= 0.5 * flattest(gig.dtype):
         return "normal"
     if omega >= _NEARLY_NORMAL and isinstance(rows, np.ndarray):
         best, total = _normal(rows, weights)
-        if total * (log_likelihood - best) <= _NO_BETTER:
+        if total * (float(at.log_likelihood) - best) <= _NO_BETTER:
             return "normal"
-    gamma = law.gamma
-    if gamma.any():
-        total = omega + abs(p)
-        typical = total / a if p >= 0 else b / total
-        sigma = np.asarray(law.dispersion.matrix())
-        s = typical / omega * float(gamma @ np.linalg.solve(sigma, gamma))
-        # The likelihood of n rows differs from that of the limit by about n/s.
-        if s >= min(0.5 * thinnest(dtype), n / _NO_BETTER):
-            return "mixing"
-    if has_order:
-        if b == 0:
-            return "variance gamma"
-        return "skew t" if a == 0 else None
-    return None
+    # The likelihood of n rows differs from that of the limit by about n/s.
+    if s >= min(0.5 * thinnest(gig.dtype), n / _NO_BETTER):
+        return "mixing"
+    _, a, b = gig
+    if has_order and b == 0:
+        return "variance gamma"
+    return "skew t" if has_order and a == 0 else None
 
 
 def _normal(rows: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:

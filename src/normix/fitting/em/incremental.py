@@ -250,7 +250,7 @@ def _problem(
     zero: Any = np.zeros(model.d, dtype)
     one: Any = np.ones(model.d, dtype)
     gauge: Any = np.array([REGULARIZATIONS.index(fitter.regularization), 0.0], dtype)
-    settings: Any = np.zeros(3, dtype)
+    settings: Any = np.zeros(2, dtype)
     held, rule = fitter.held(model), fitter.eta_update
     problem = Problem(zero, one, gauge, settings, held, rule)
     return problem, plan

@@ -21,8 +21,8 @@ from normix.mixtures.maximum import solver_options
 from normix.mixtures.statistics import FactorMixtureStats, NormalMixtureEta
 
 ALGORITHMS = ("em", "mcecm")
-# The least shapes by name, above d/2: for a density without a pole, and for finite
-# means of 1/Y given any observation. The margin keeps both from being just finite.
+# The least shapes by name, above d/2: for a likelihood that distinct rows bound, and
+# for finite means of 1/Y given any observation, by a margin.
 ALPHA_MIN = {"density": 0.5, "inverse_moment": 1.1}
 
 

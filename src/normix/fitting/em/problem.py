@@ -48,15 +48,14 @@ class Problem(NamedTuple):
     """All models live in coordinates centred at the column means.
 
     ``gauge``: its place among :data:`~normix.mixtures.coordinates.REGULARIZATIONS`,
-    and the ``log |Σ|`` that "det_sigma_x" keeps. ``settings``: the tolerance, whether
-    the order is a parameter of its own, and the number of rows. Numbers, so that one
-    program serves them all.
+    and the ``log |Σ|`` that "det_sigma_x" keeps. ``settings``: the tolerance and the
+    number of rows. Numbers, so that one program serves them all.
     """
 
     centre: Float[Array, " d"]
     scale: Float[Array, " d"]
     gauge: Float[Array, " 2"]
-    settings: Float[Array, " 3"]
+    settings: Float[Array, " 2"]
     held: Held
     rule: EtaUpdateRule | None
 
@@ -75,8 +74,7 @@ def posed(
     """The problem, and where its iteration starts: as a vector, feasible."""
     centre, scale = moments
     dtype = centre.dtype
-    has_order = model.subordinator.has_order
-    settings = jnp.stack([jnp.asarray(x, dtype) for x in (tol, has_order, n)])
+    settings = jnp.stack([jnp.asarray(x, dtype) for x in (tol, n)])
     gauge = jnp.stack([jnp.asarray(x, dtype) for x in (gauge, model.log_det_sigma())])
     if held.mu is not None:
         model = eqx.tree_at(lambda m: m.mu, model, held.mu.astype(dtype))

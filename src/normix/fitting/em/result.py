@@ -28,8 +28,8 @@ class EMResult(eqx.Module):
       neither ``verbose >= 1`` nor ``track_ll`` asked for it.
     - ``param_changes``: the parameter change of each iteration, or None.
     - ``n_iter``: iterations done: E-steps after the first.
-    - ``converged``: whether the change fell to ``tol``; None for incremental fits,
-      which make as many steps as they are asked for.
+    - ``converged``: whether no more than ``tol`` was to be gained; None for
+      incremental fits, which make as many steps as they are asked for.
     - ``elapsed_time``: seconds, compilation included (NaN inside ``jit``).
     - ``log_likelihood``: the mean log-likelihood of ``model``.
     - ``outcome``: an :class:`Outcome`, why the fit ended; ``converged``,
@@ -38,11 +38,11 @@ class EMResult(eqx.Module):
     - ``ties``: the size of the largest group of equal observations, where one of six
       times the weight is six; None where they are not all at hand, or where neither the
       family nor how the fit ended makes it matter.
-    - ``criteria``: what was compared with ``tol`` in each iteration: the larger of the
-      parameter change, the same with every column in units of its standard
-      deviation, and √(2 gain) of the log-likelihood; of a quasi-Newton fit the gain
-      in log-likelihood still to be expected; 0 where a proposal was refused. None as
-      the histories.
+    - ``criteria``: what was compared with ``tol`` in each iteration. Of a quasi-Newton
+      fit: the log-likelihood still to be gained, over all rows. Of others: the largest
+      of that, the parameter change, the same with every column in units of its
+      standard deviation, and √(2 gain) of the mean log-likelihood. 0 where a proposal
+      was refused. None as the histories.
     - ``starts``: of a fit with several starts the results of all, each field with an
       axis of starts in front; else None.
     - ``edge``: see :attr:`boundary`.
