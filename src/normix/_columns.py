@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from normix._arrays import is_spread, is_traced
@@ -99,17 +100,16 @@ class Independence:
         """Look at rows that lie on several devices, where they are but for a sample."""
         sharding = X.sharding
         assert isinstance(sharding, NamedSharding)
-        everywhere = NamedSharding(sharding.mesh, PartitionSpec())
 
         def found(function, *args):
-            arrays = jax.jit(function, out_shardings=everywhere)(*args)
+            arrays = _on_all(function, sharding.mesh)(*args)
             return [np.asarray(x.addressable_data(0)) for x in arrays]
 
         every = -(-X.shape[0] // _ROWS)
-        self.see(found(lambda X: (X[::every],), X)[0])
+        self.see(found(_evenly, X, every)[0])
         if not self.proved:
             chosen = np.asarray(self._chosen)
-            mean, scatter, largest = found(lambda X: _moments(X[:, chosen]), X)
+            mean, scatter, largest = found(_moments, X, chosen)
             self._n = 0
             self._mean = self._scatter = self._size = 0.0
             self._add(X.shape[0], mean, scatter, largest, self._eps)
@@ -185,7 +185,20 @@ def _smallest(matrix: np.ndarray) -> float:
     return float(np.linalg.eigvalsh(matrix)[0])
 
 
-def _moments(X: Array) -> tuple[Array, Array, Array]:
+@cache
+def _on_all(function: Callable[..., tuple[Array, ...]], mesh: Mesh | AbstractMesh):
+    """Compiled once for a mesh, with results that all of its devices have."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    static = ("every",) if function is _evenly else ()
+    return jax.jit(function, static_argnames=static, out_shardings=everywhere)
+
+
+def _evenly(X: Array, every: int) -> tuple[Array]:
+    return (X[::every],)
+
+
+def _moments(X: Array, chosen: Array) -> tuple[Array, Array, Array]:
+    X = X[:, chosen]
     mean = X.mean(axis=0)
     about = X - mean
     return mean, about.T @ about, jnp.abs(X).max(axis=0)

@@ -29,6 +29,9 @@ def test_the_normal_law(family):
     best = scipy.stats.multivariate_normal(Z.mean(axis=0), cov).logpdf(Z).sum()
     best = best - len(X) * np.log(1e6)
     assert total(fit, X) == pytest.approx(best, abs=0.01)
+    # Already where the likelihood tells no difference, far from where digits end.
+    early = cls.default_init(X).fit(X, symmetric=True, tol=1e-3, max_iter=500)
+    assert early.boundary == "normal" and early.n_iter < fit.n_iter
 
 
 def test_the_mixing_law_itself():
@@ -86,12 +89,12 @@ def test_a_verdict_depends_on_no_unit(family):
         assert again[1] + np.log(jacobian) == pytest.approx(mean, abs=2e-6 / 150)
 
 
-def test_stalled_iterations_are_not_called_converged():
-    """Plain EM creeps for thousands of iterations on data without a mixture's shape."""
+@pytest.mark.parametrize("method", ["none", "squarem"])
+def test_what_is_left_to_gain_ends_every_method(method):
+    """EM creeps where no mixture made the data: a small step is no maximum."""
     x = np.random.default_rng(5).lognormal(0, 0.8, 200)
     start = normix.UnivariateNormalInverseGaussian.default_init(x)
     best = start.fit(x, **OPTIONS)
-    for method in ("none", "anderson"):
-        slow = start.fit(x, acceleration=method, tol=1e-3, max_iter=2000)
-        if slow.converged:
-            assert total(slow, x) >= total(best, x) - 0.05
+    slow = start.fit(x, acceleration=method, tol=1e-2, max_iter=2000)
+    assert slow.converged
+    assert total(slow, x) >= total(best, x) - 0.02
