@@ -194,7 +194,7 @@ def _upper_quantile(log_q, p, a, b, mass):
     eps = jnp.finfo(start.dtype).eps
 
     def newton(state):
-        t, _, k = state
+        t, moving, k = state
         log_density = -fall(p, a, b, t) - mass
         log_sf = _log_tails(p, a, b, mass, t)[1]
         miss = log_sf - log_q
@@ -202,13 +202,14 @@ def _upper_quantile(log_q, p, a, b, mass):
         rate = jnp.exp(log_density - log_sf)
         size = 1 - log_q + jnp.abs(mass) + rate * jnp.maximum(jnp.abs(t), 1.0)
         more = jnp.abs(miss) > 4 * eps * size
-        step = miss / rate
-        return jnp.where(more, t + step, t), more.any(), k + 1
+        # The step that finds it near enough is taken too: it costs nothing more.
+        return jnp.where(moving, t + miss / rate, t), moving & more, k + 1
 
     def unfinished(state):
-        return state[1] & (state[2] < _MOST_STEPS)
+        return state[1].any() & (state[2] < _MOST_STEPS)
 
-    return lax.while_loop(unfinished, newton, (start, jnp.array(True), 0))[0]
+    moving = jnp.ones(start.shape, bool)
+    return lax.while_loop(unfinished, newton, (start, moving, 0))[0]
 
 
 @_upper_quantile.defjvp
