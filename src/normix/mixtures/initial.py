@@ -38,7 +38,11 @@ _SPREADS = np.geomspace(0.01, 100.0, 9)
 # Orders from which a family with a free order starts: near the skew t, normal inverse
 # Gaussian, hyperbolic and variance gamma families.
 _ORDERS = np.array([-2.0, -0.5, 1.0, 2.0])
-_STEPS = 6  # of EM, which find the skewness
+# Shares of the standard deviation that skewness takes, in the data's own direction of
+# it: the likelihood of a one-sided or two-humped sample may have its highest maximum
+# where no symmetric start leads.
+_LEANS = np.array([0.0, 0.5, 0.85])
+_STEPS = 6  # of EM
 # The share of the variance that skewness may claim in any direction.
 _SKEW_SHARE = 0.8
 
@@ -68,9 +72,8 @@ def initial_joint(
     with eagerly(X):
         centre, cov = mean_and_covariance(X)
         frame = Frame(CholeskyDispersion, X.shape[1], 0)
-        flat = _root(cov)
-        step, mean_y = _short_fit(family, X, centre, flat, frame)
-        settled = _settled(step, mean_y, centre, cov, frame)
+        step, mean_y, flat = _short_fit(family, X, centre, cov, frame)
+        settled = _settled(step, mean_y, cov, frame)
         return _finished(settled, flat, centre, family, frame)
 
 
@@ -81,8 +84,7 @@ def initial_factor_joint(
     with eagerly(X):
         centre, cov = mean_and_covariance(X)
         frame = Frame(FactorDispersion, X.shape[1], r)
-        flat = _principal(cov, r)
-        step, _ = _short_fit(family, X, centre, flat, frame)
+        step, _, flat = _short_fit(family, X, centre, cov, frame)
         return _finished(step, flat, centre, family, frame)
 
 
@@ -95,12 +97,49 @@ def mean_and_covariance(X: Any) -> tuple[Any, Any]:
     return centre, columns @ columns.T / X.shape[0]
 
 
-@small()
-def _root(cov: Array) -> Array:
+class _Leaning(NamedTuple):
+    """γ by standard deviation of Y and Σ, of the laws with each share of skewness."""
+
+    skew: Float[Array, "m d"]
+    flat: Float[Array, "m k"]
+
+
+def _direction(rows: Any, cov: Any, frame: Frame) -> Any:
+    """That in which centred rows are skewed.
+
+    With ``q`` the squared Mahalanobis distance, ``E[(X - E X) h(q)]`` has the direction
+    of γ for any ``h``: a mixture is symmetric across γ. This one is bounded.
+    """
+    xp: Any = jnp if is_traced(rows, cov) else np
+    if frame.form is FactorDispersion:  # cov may be singular
+        white = rows / xp.diagonal(cov)
+    else:
+        white = xp.linalg.solve(cov, rows.T).T
+    q = (rows * white).sum(axis=1)
+    return (q / (frame.d + q)) @ rows
+
+
+@small("frame")
+def _leaning(cov: Array, direction: Array, frame: Frame) -> _Leaning:
+    """Laws of covariance ``cov``, skewed in a direction."""
+    root = frame.form.from_flat(_flat(cov, frame), frame.d, frame.r)
+    size = root.inner_products(direction[None], direction).skew
+    direction = direction / jnp.sqrt(jnp.where(size > 0, size, 1.0))
+
+    def law(share):
+        skew = share * direction
+        return skew, _flat(cov - jnp.outer(skew, skew), frame)
+
+    return _Leaning(*jax.vmap(law)(jnp.asarray(_LEANS, cov.dtype)))
+
+
+def _flat(cov: Array, frame: Frame) -> Array:
+    """A dispersion of the form in question that comes near ``cov``."""
+    if frame.form is FactorDispersion:
+        return _principal(cov, frame.r)
     return CholeskyDispersion.from_matrix(cov).flat()
 
 
-@small("r")
 def _principal(cov: Array, r: int) -> Array:
     """A factor dispersion that comes near ``cov``."""
     sd = jnp.sqrt(jnp.diagonal(cov))
@@ -134,30 +173,38 @@ def _unit_means(spreads: Any, law: type[Subordinator]) -> Array:
 
 
 class _Climb(NamedTuple):
-    """``status``: the next rung, the score of the last, and the best score."""
+    """``status``: next rung, score of the last, the best score, and its order."""
 
-    status: Float[Array, " 3"]
+    status: Float[Array, " 4"]
     best: Float[Array, " k"]
 
 
 @small("frame")
-def _rung(status: Array, flat: Array, ladder: Array, frame: Frame) -> Array:
-    """The symmetric law about 0 of a rung."""
-    zero = jnp.zeros(frame.d, flat.dtype)
-    gig = ladder.reshape(-1, 3)[status[0].astype(int)]
-    return jnp.concatenate([zero, zero, flat, gig])
+def _rung(status: Array, leaning: _Leaning, ladder: Array, frame: Frame) -> Array:
+    """The law about 0 of a rung: symmetric for every order, then skewed ones."""
+    orders, rungs, _ = ladder.shape
+    rung, symmetric = status[0].astype(int), orders * rungs
+    lean = jnp.where(rung < symmetric, 0, 1 + (rung - symmetric) // rungs)
+    order = jnp.where(rung < symmetric, rung // rungs, status[3].astype(int))
+    spread = jnp.asarray(_SPREADS, ladder.dtype)[rung % rungs]
+    gamma = leaning.skew[lean] / jnp.sqrt(spread)
+    gig = ladder[order, rung % rungs]
+    return jnp.concatenate([-gamma, gamma, leaning.flat[lean], gig])
 
 
-@small("rungs")
-def _climbed(state: _Climb, vector: Array, head: Array, rungs: int) -> _Climb:
+@small("orders", "rungs")
+def _climbed(
+    state: _Climb, vector: Array, head: Array, orders: int, rungs: int
+) -> _Climb:
     """Up while the likelihood rises, then on to the next ladder."""
-    k, last, best = state.status
+    k, last, best, order = state.status
     score = head[0]
     first = k % rungs == 0
     rising = (first | (score > last)) & ((k + 1) % rungs > 0)
     following = jnp.where(rising, k + 1, (k // rungs + 1) * rungs)
     better = score > best
-    status = jnp.stack([following, score, jnp.where(better, score, best)])
+    order = jnp.where(better & (k < orders * rungs), k // rungs, order)
+    status = jnp.stack([following, score, jnp.where(better, score, best), order])
     return _Climb(status, jnp.where(better, vector, state.best))
 
 
@@ -180,25 +227,30 @@ def _stepped(state: _Stepping, vector: Array, head: Array) -> _Stepping:
 
 
 def _short_fit(
-    family: type[JointNormalMixture], X: Array, centre, flat: Array, frame: Frame
-) -> tuple[Array, Array]:
-    """A law about the mean of ``X``: up the ladder, then on by a few EM steps.
+    family: type[JointNormalMixture], X: Array, centre, cov: Array, frame: Frame
+) -> tuple[Array, Array, Array]:
+    """A law about the mean of ``X``: up the ladders, then on by a few EM steps.
 
-    A family with a free order climbs once for each of several, and the best goes on.
+    A family with a free order climbs once for each of several; with the best of them
+    it climbs on for each share of skewness, and the best of all goes on. Also the
+    rows' mean of E[Y], and a dispersion near ``cov``.
     """
     law = family._subordinator_class
-    rows = _sample(X, centre)
-    dtype = flat.dtype
+    rows, sample = _sample(X, centre)
+    direction = _direction(sample - centre, cov, frame)
+    dtype = cov.dtype
     table = _ladder(law)
     ladder, (orders, rungs) = table.astype(dtype), table.shape[:2]
 
-    def climb(state: _Climb, rows: Rows = rows) -> _Climb:
-        vector = _rung(state.status, flat, ladder, frame)
+    def climb(state: _Climb, leaning: _Leaning, rows: Rows = rows) -> _Climb:
+        vector = _rung(state.status, leaning, ladder, frame)
         swept: Swept = rows.swept(vector, frame, "jax")
-        return _climbed(state, vector, swept.head, rungs)
+        return _climbed(state, vector, swept.head, orders, rungs)
 
-    status: Any = np.array([0.0, -np.inf, -np.inf], dtype)
-    begin = _Climb(status, _rung(status, flat, ladder, frame))
+    def begun() -> tuple[_Climb, _Leaning]:
+        leaning = _leaning(cov, direction, frame)
+        status: Any = np.array([0.0, -np.inf, -np.inf, 0.0], dtype)
+        return _Climb(status, _rung(status, leaning, ladder, frame)), leaning
 
     def step(state: _Stepping, rows: Rows = rows) -> _Stepping:
         swept: Swept = rows.swept(state.vector, frame, "jax")
@@ -214,35 +266,43 @@ def _short_fit(
     if (outline := rows.outline) is not None:
 
         def opening():
-            climb(begin, outline)
+            begin, leaning = begun()
+            climb(begin, leaning, outline)
             step(_Stepping(left, begin.best, one), outline)
 
         new = rehearse(("start", law, frame, outline.size, dtype), opening)
         # With a cache there is no compiling, behind which to hide the tracing of a fit
         # that may yet be another.
         if new and cache_folder() is None:
+            size = 2 * frame.d + frame.form.stored(frame.d, frame.r) + 3
+            vector: Any = jax.ShapeDtypeStruct((size,), dtype)
             for prepare in BEFORE_FITS:
-                prepare(law, begin.best, outline, frame)
-    top = repeat(lambda status: status[0] < orders * rungs, climb, begin)
+                prepare(law, vector, outline, frame)
+    begin, leaning = begun()
+    ladders = orders + len(_LEANS) - 1
+    top = repeat(
+        lambda status: status[0] < ladders * rungs, lambda s: climb(s, leaning), begin
+    )
     state = repeat(lambda status: status[0] > 0, step, _Stepping(left, top.best, one))
-    return state.vector, state.mean_y
+    return state.vector, state.mean_y, leaning.flat[0]
 
 
-def _sample(X: Array, centre) -> Rows:
-    """Evenly spaced rows, in a length for which a fit compiles, too."""
+def _sample(X: Array, centre) -> tuple[Rows, Any]:
+    """Evenly spaced rows, in a length for which a fit compiles; and as an array."""
     n = X.shape[0]
     sample = X[:: -(-n // BLOCK)]
     if is_traced(X):
         one = jnp.ones_like(centre)
-        return InOne(sample, None, (centre, one), Layout())
+        return InOne(sample, None, (centre, one), Layout()), sample
     moments = Moments(centre, np.ones_like(centre))
     host = np.asarray(sample)
-    return blocks_in_memory(host, None, moments, host.dtype, block_length(n))
+    size = block_length(n)
+    return blocks_in_memory(host, None, moments, host.dtype, size), host
 
 
 @small("frame")
 def _settled(
-    vector: Array, mean_y: Array, centre: Array, cov: Array, frame: Frame
+    vector: Array, mean_y: Array, cov: Array, frame: Frame
 ) -> Array:
     """Back to the sample's covariance, E[Y] Σ + Var[Y] γγᵀ."""
     step = frame.unpack(vector)

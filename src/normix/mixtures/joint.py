@@ -337,20 +337,21 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         On the boundary of the family of Y they are those along the boundary.
         """
         law = self.law()
-        return coordinates(law, self._moving)[self._free(law)]
+        return coordinates(law, self.moving)[self.free(law)]
 
     def at(self, coordinates: Float[Array, " k"]) -> Self:
         """The law with these coordinates: the inverse of :meth:`coordinates`."""
-        law, free = self.law(), self._free(self.law())
+        law, free = self.law(), self.free(self.law())
         size = 2 * self.d + law.dispersion.coordinates().shape[0] + 2
         every = jnp.zeros(size, coordinates.dtype).at[free].set(coordinates)
-        return self.of_law(at_coordinates(law, every, self._moving))
+        return self.of_law(at_coordinates(law, every, self.moving))
 
     @property
-    def _moving(self) -> Moving:
+    def moving(self) -> Moving:
+        """What may differ between the laws of a chart."""
         return Moving(True, self.subordinator.has_order)
 
-    def _free(self, law: Law) -> np.ndarray:
+    def free(self, law: Law) -> np.ndarray:
         """Which of the coordinates that all families share are this family's own."""
         size = 2 * self.d + law.dispersion.coordinates().shape[0]
         names = self.subordinator.own_coordinates

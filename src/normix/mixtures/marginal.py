@@ -17,10 +17,10 @@ from normix._columns import (
 from normix._passes import Data, passes_over
 from normix.exponential_family import BACKENDS
 from normix.mixtures import model_steps
+from normix.mixtures.charted import Charted
 from normix.mixtures.classical import check_marginal
 from normix.mixtures.dispersion import Dispersion
 from normix.mixtures.expected import check_record
-from normix.mixtures.gauges import Gauged
 from normix.mixtures.in_one import SAMPLE, layout_of, sample_of
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.maximum import solver_options
@@ -34,7 +34,7 @@ else:
     from equinox import AbstractClassVar
 
 
-class MarginalMixture(Gauged):
+class MarginalMixture(Charted):
     r"""The law of :math:`X = \mu + \gamma Y + \sqrt Y L Z` with ``Y`` unobserved.
 
     It is not itself an exponential family, but the law of ``(X, Y)`` is: that is
@@ -66,14 +66,6 @@ class MarginalMixture(Gauged):
         return eqx.tree_pformat(self, short_arrays=False)
 
     # -- what a form is --------------------------------------------------------------
-
-    @classmethod
-    @abstractmethod
-    def _rows(cls, X: ArrayLike, columns: int | None = None) -> Float[Array, "n d"]:
-        """Observations along the first axis, checked, as rows.
-
-        **Raises**: ``ValueError`` for another shape, NaN or infinite entries.
-        """
 
     @staticmethod
     @abstractmethod

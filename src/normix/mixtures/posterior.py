@@ -97,10 +97,15 @@ def posterior_means(
     law: Law, X: Float[Array, "n d"], backend: str
 ) -> tuple[Array, Array, Array]:
     """``E[log Y]``, ``E[1/Y]`` and ``E[Y]`` of every row; differentiable."""
+    return gig_means(*posterior_laws(law, X), backend=backend)
+
+
+def posterior_laws(law: Law, X: Float[Array, "n d"]) -> list[Float[Array, " n"]]:
+    """``(p, a, b)`` of Y given every row."""
     products = law.dispersion.inner_products(X - law.mu, law.gamma)
     p, a, b = law.gig
     posterior = p - 0.5 * X.shape[1], a + products.skew, b + products.quadratic
-    return gig_means(*posterior, backend=backend)
+    return jnp.broadcast_arrays(*posterior)
 
 
 # -- the pieces of an E-step ---------------------------------------------------------

@@ -15,9 +15,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from normix.mixtures.coordinates import Moving, at_coordinates
+from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
 from normix.mixtures.law import Frame, Law, Swept
+from normix.mixtures.posterior import posterior_laws
+from normix.mixtures.statistics import MixtureStatistics, PosteriorMeans
 from normix.special._mode import typical_value
+from normix.special.gig import gig_means
 
 
 def score(
@@ -34,19 +37,54 @@ def score(
     ``swept`` is the E-step at ``at``. What is fixed, such as an argument that is 0 in a
     limit, has the derivative 0.
     """
-    eta = frame.means(swept)
+    own = swept.head[5:] / swept.head[1]
+    slopes = _slopes(at, frame.means(swept), own).in_units(unit)
+    return _along(at, slopes, point, moving)
+
+
+def score_of_rows(
+    at: Law, X: Float[Array, "n d"], moving: Moving
+) -> Float[Array, "n k"]:
+    """The gradient of every row's log-density, by the coordinates of ``at``.
+
+    Differentiable.
+    """
+    posterior = posterior_laws(at, X)
+    # Of the rows and of the mixing law itself: one kernel.
+    every = (jnp.append(x, y) for x, y in zip(posterior, at.gig, strict=True))
+    found = jnp.stack(gig_means(*every), axis=-1)
+    point = coordinates(at, moving)
+
+    def of_row(x, given_x):
+        one = PosteriorMeans(*given_x[:, None])
+        zero = jnp.zeros_like(at.mu)
+        eta = at.dispersion.collect((x - at.mu)[None], zero, at.gamma, one)
+        return _along(at, _slopes(at, eta, found[-1]), point, moving)
+
+    return jax.vmap(of_row)(X, found[:-1])
+
+
+def _slopes(at: Law, eta: MixtureStatistics, own: Float[Array, " 3"]) -> Law:
+    """Of the expected log-density of the complete data, by μ, γ, Σ and (p, a, b).
+
+    ``own``: the means of the mixing law itself.
+    """
     _, a, b = at.gig
-    own_log_y, own_inv_y, own_y = swept.head[5:] / swept.head[1]
     excess = jnp.stack(
         [
-            eta.E_log_Y - own_log_y,
+            eta.E_log_Y - own[0],
             # At the limits, where these may be infinite, a or b does not move.
-            -0.5 * jnp.where(a > 0, eta.E_Y - own_y, 0.0),
-            -0.5 * jnp.where(b > 0, eta.E_inv_Y - own_inv_y, 0.0),
+            -0.5 * jnp.where(a > 0, eta.E_Y - own[2], 0.0),
+            -0.5 * jnp.where(b > 0, eta.E_inv_Y - own[1], 0.0),
         ]
     )
     given_y = at.dispersion.gradient(eta, jnp.zeros_like(at.mu), at.gamma)
+    return Law(*given_y, excess)
+
+
+def _along(at: Law, slopes: Law, point: Array, moving: Moving) -> Float[Array, " k"]:
+    """The same by the coordinates of the law of X, at ``point``."""
     # From the point's law to that of the E-step, in its units of X and of Y, every
     # parameter is multiplied by a number: so is its slope, on the way back.
-    slopes = Law(*given_y, excess).in_units(unit).rescaled(typical_value(*at.gig))
-    return jax.vjp(lambda c: at_coordinates(at, c, moving), point)[1](slopes)[0]
+    own_unit = slopes.rescaled(typical_value(*at.gig))
+    return jax.vjp(lambda c: at_coordinates(at, c, moving), point)[1](own_unit)[0]
