@@ -21,9 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
 import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
@@ -31,6 +28,8 @@ import scipy.stats
 
 import normix
 from normix import BatchEMFitter
+
+jax.config.update("jax_enable_x64", True)
 
 FAMILIES = {
     "NIG": "NormalInverseGaussian",
@@ -63,9 +62,7 @@ def problem(seed: int, n: int = N, d: int = 1) -> np.ndarray:
             rng.choice([-1, 1]) * rng.gumbel(size=(n, d)) + rng.uniform(0, 0.5) * noise
         ),
         # far outliers
-        lambda: (
-            noise + 40 * (rng.random((n, 1)) < 0.02) * rng.standard_t(1.2, (n, d))
-        ),
+        lambda: noise + 40 * (rng.random((n, 1)) < 0.02) * rng.standard_t(1.2, (n, d)),
         # a common factor that skews
         lambda: (
             rng.exponential(1, (n, 1)) * rng.standard_normal(d)

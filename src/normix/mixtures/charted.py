@@ -28,13 +28,19 @@ class Charted(Gauged):
         """The parameters of the law of X as ``k`` numbers, each of any value.
 
         Nothing is redundant: the unit of Y, which the law of X does not tell, is the
-        one in which the density of ``log Y`` is highest at 0. In it they are
-        ``μ + γ``; ``γ/√ω``, with ``ω = √(p² + ab)``; of Σ's Cholesky factor the
-        logarithms of the diagonal and what lies below, row by row; and of the mixing
-        law ``log ω`` (variance gamma, skew t), ``log √(ab)`` (normal inverse Gaussian),
-        or ``log ω`` and ``artanh(p/ω)`` (generalized hyperbolic; with ``a = 0`` or
-        ``b = 0`` ``log ω`` alone). Of factor forms ``log D``, then F row by row, in
-        place of the Cholesky factor; turning F is redundant.
+        one in which the density of ``log Y`` is highest at 0. In it, with
+        ``ω = √(p² + ab)``, ``δ = γ/√ω``, ``R`` the Cholesky factor of ``Σ + δδᵀ`` and
+        ``ρ = R⁻¹δ``, they are
+
+        - ``μ + γ``;
+        - ``ρ artanh(|ρ|)/|ρ|``, the share of skewness;
+        - the logarithms of the diagonal of R, then what lies below it, row by row;
+        - of the mixing law ``log ω`` (variance gamma, skew t), ``log √(ab)`` (normal
+          inverse Gaussian), or ``log ω`` and ``artanh(p/ω)`` (generalized hyperbolic;
+          with ``a = 0`` or ``b = 0`` ``log ω`` alone).
+
+        Of factor forms the second and third are δ itself, ``log D`` and F row by row;
+        turning F is redundant.
 
         >>> from normix import UnivariateNormalInverseGaussian
         >>> model = UnivariateNormalInverseGaussian.from_classical(
@@ -84,4 +90,4 @@ def _at(joint: JointNormalMixture, point: Array) -> JointNormalMixture:
 @jax.jit
 def _score(joint: JointNormalMixture, X: Array) -> Array:
     law = joint.law()
-    return score_of_rows(law, X, joint.moving)[:, joint.free(law)]
+    return score_of_rows(law, X, joint.moving)[:, joint.free]

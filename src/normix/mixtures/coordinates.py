@@ -7,7 +7,8 @@ choice among them. The coordinates are taken in the gauge where the density of
 is 0, and :math:`1/\omega` is near the variance of :math:`\log Y`.
 
 What data determine well is then apart from what they hardly tell: ``μ + γ`` is near the
-mean of X, and ``Σ + δδᵀ`` with ``δ = γ/√ω`` near its covariance. In μ, γ, ``p`` and
+mean of X, and ``R Rᵀ = Σ + δδᵀ`` with ``δ = γ/√ω`` near its covariance. The share of it
+that skewness takes is ``ρ = R⁻¹δ``, of any length below 1. In μ, γ, Σ, ``p`` and
 ``√(ab)`` themselves the likelihood has ridges that bend.
 """
 
@@ -64,8 +65,8 @@ def coordinates(law: Law, moving: Moving) -> Float[Array, " k"]:
     first = jnp.where(limit | moves, log_omega, zero)
     mixing = jnp.stack([first, jnp.where(limit, zero, argument)])
     location = own.mu + jnp.where(moving.mu, own.gamma, 0.0)
-    skew = own.gamma / jnp.sqrt(omega)
-    return jnp.concatenate([location, skew, own.dispersion.coordinates(), mixing])
+    normal = own.dispersion.coordinates(own.gamma / jnp.sqrt(omega))
+    return jnp.concatenate([location, normal, mixing])
 
 
 def at_coordinates(like: Law, vector: Float[Array, " k"], moving: Moving) -> Law:
@@ -89,9 +90,10 @@ def at_coordinates(like: Law, vector: Float[Array, " k"], moving: Moving) -> Law
     inside = jnp.where(moving.p, free, fixed)
     ends = jnp.asarray([[1.0, 2.0, 0.0], [-1.0, 0.0, 2.0]], vector.dtype) * omega
     gig = jnp.where(limit, jnp.where(gamma, ends[0], ends[1]), inside)
-    skew = vector[d : 2 * d] * jnp.sqrt(0.5 * (gig[1] + gig[2]))
-    location = vector[:d] - jnp.where(moving.mu, skew, 0.0)
-    return Law(location, skew, like.dispersion.at(vector[2 * d : -2]), gig)
+    delta, dispersion = like.dispersion.at(vector[d:-2])
+    gamma = delta * jnp.sqrt(0.5 * (gig[1] + gig[2]))
+    location = vector[:d] - jnp.where(moving.mu, gamma, 0.0)
+    return Law(location, gamma, dispersion, gig)
 
 
 REGULARIZATIONS = ("none", "det_sigma_one", "det_sigma_x", "a_eq_b")

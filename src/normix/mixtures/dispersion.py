@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from functools import cache
 from typing import NamedTuple, Self
@@ -166,12 +167,19 @@ class Dispersion(eqx.Module):
         """``μ``, ``γ`` and Σ of maximum likelihood for these expectations."""
 
     @abstractmethod
-    def coordinates(self) -> Float[Array, " k"]:
-        """Unconstrained coordinates of Σ, as one vector."""
+    def coordinates(self, delta: Float[Array, " d"]) -> Float[Array, " k"]:
+        """Unconstrained coordinates of δ, which come first, and of Σ, as one vector.
+
+        δ is the part of the variance that skewness takes: X has about Σ + δδᵀ.
+        """
 
     @abstractmethod
-    def at(self, coordinates: Float[Array, " k"]) -> Self:
-        """The inverse of :meth:`coordinates`."""
+    def at(self, coordinates: Float[Array, " k"]) -> tuple[Float[Array, " d"], Self]:
+        """δ and Σ: the inverse of :meth:`coordinates`, for a Σ such as this."""
+
+    @abstractmethod
+    def apart(self, coordinates: Float[Array, " k"], most: float) -> Array:
+        """Coordinates with a ``δᵀΣ⁻¹δ`` of ``most``, where it is larger."""
 
 
 class CholeskyDispersion(Dispersion):
@@ -296,19 +304,45 @@ class CholeskyDispersion(Dispersion):
         steps = whitener.T @ white
         return steps[:, 0], steps[:, 1], type(self)(jnp.tril(root))
 
-    def coordinates(self):
+    # Of the whole ``Σ + δδᵀ = R Rᵀ`` the root, and of ``ρ = R⁻¹δ``, which is shorter
+    # than 1, ``u = ρ artanh|ρ|/|ρ|``. ``|u| = arsinh √(δᵀΣ⁻¹δ)``.
+
+    def coordinates(self, delta):
         d = self.L.shape[0]
+        whole = self.widened(delta).L
+        white = solve_triangular(self.L, delta, lower=True)
+        rho = solve_triangular(whole, delta, lower=True)
+        size, s = rho @ rho, white @ white
+        length = jnp.arcsinh(jnp.sqrt(s)) / jnp.sqrt(jnp.where(size > 0, size, 1.0))
         places, _ = _triangle(d)
-        entries = jnp.take(self.L.ravel(), places, mode="clip")
-        return jnp.concatenate([jnp.log(entries[:d]), entries[d:]])
+        entries = jnp.take(whole.ravel(), places, mode="clip")
+        return jnp.concatenate([length * rho, jnp.log(entries[:d]), entries[d:]])
 
     def at(self, coordinates):
         d = self.L.shape[0]
+        u, logs, below = coordinates[:d], coordinates[d : 2 * d], coordinates[2 * d :]
+        square = u @ u
+        length = jnp.sqrt(jnp.where(square > 0, square, 1.0))
+        rho = jnp.where(square > 0, jnp.tanh(length) / length, 1.0) * u
         _, sources = _triangle(d)
-        zero = jnp.zeros_like(coordinates[:1])
-        entries = [jnp.exp(coordinates[:d]), coordinates[d:], zero]
+        entries = [jnp.exp(logs), below, jnp.zeros_like(logs[:1])]
         flat = jnp.take(jnp.concatenate(entries), sources, mode="clip")
-        return type(self)(flat.reshape(d, d))
+        whole = flat.reshape(d, d)
+        # The root of 1 - ρρᵀ in closed form, from 1 - ρ₁² - ... - ρₖ², of which the
+        # last is 1/cosh²|u|: sums, so that nothing cancels.
+        left = jnp.where(square > 0, 1 / jnp.cosh(length) ** 2, 1.0)
+        before = left + jnp.cumsum(rho[::-1] ** 2)[::-1]
+        after = jnp.append(before[1:], left)
+        root = jnp.diag(jnp.sqrt(after / before))
+        root = root - jnp.tril(jnp.outer(rho, rho / jnp.sqrt(before * after)), -1)
+        return whole @ rho, type(self)(whole @ root)
+
+    def apart(self, coordinates, most):
+        u = coordinates[: self.L.shape[0]]
+        length = jnp.sqrt(u @ u)
+        longest = jnp.asarray(math.asinh(math.sqrt(most)), u.dtype)
+        u = jnp.where(length > longest, u * (longest / length), u)
+        return jnp.concatenate([u, coordinates[self.L.shape[0] :]])
 
 
 def _residual_scatter(eta: MixtureStatistics, mu, gamma) -> Float[Array, "d d"]:

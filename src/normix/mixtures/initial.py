@@ -34,14 +34,14 @@ from normix.mixtures.subordinator import Subordinator
 from normix.special._gig_host import gig_moments_host
 
 # Var[Y]/E[Y]^2 from nearly normal to far heavier than any Student law with a variance.
-_SPREADS = np.geomspace(0.01, 100.0, 9)
+_SPREADS = np.geomspace(1e-4, 100.0, 13)
 # Orders from which a family with a free order starts: near the skew t, normal inverse
 # Gaussian, hyperbolic and variance gamma families.
 _ORDERS = np.array([-2.0, -0.5, 1.0, 2.0])
 # Shares of the standard deviation that skewness takes, in the data's own direction of
 # it: the likelihood of a one-sided or two-humped sample may have its highest maximum
 # where no symmetric start leads.
-_LEANS = np.array([0.0, 0.5, 0.85])
+_LEANS = np.array([0.0, 0.5, 0.85, 0.97])
 _STEPS = 6  # of EM
 # The share of the variance that skewness may claim in any direction.
 _SKEW_SHARE = 0.8
@@ -192,13 +192,16 @@ def _rung(status: Array, leaning: _Leaning, ladder: Array, frame: Frame) -> Arra
     return jnp.concatenate([-gamma, gamma, leaning.flat[lean], gig])
 
 
-@small("orders", "rungs")
+@small("orders", "rungs", "d")
 def _climbed(
-    state: _Climb, vector: Array, head: Array, orders: int, rungs: int
+    state: _Climb, vector: Array, head: Array, orders: int, rungs: int, d: int
 ) -> _Climb:
     """Up while the likelihood rises, then on to the next ladder."""
     k, last, best, order = state.status
-    score = head[0]
+    # At the edge of a Gamma law of small shape is a pole, see limits.at_edge.
+    p, _, b = vector[-3:]
+    edge = (k >= orders * rungs) & (b == 0) & (p <= 0.5 * (d + 1))
+    score = jnp.where(edge, -jnp.inf, head[0])
     first = k % rungs == 0
     rising = (first | (score > last)) & ((k + 1) % rungs > 0)
     following = jnp.where(rising, k + 1, (k // rungs + 1) * rungs)
@@ -245,7 +248,7 @@ def _short_fit(
     def climb(state: _Climb, leaning: _Leaning, rows: Rows = rows) -> _Climb:
         vector = _rung(state.status, leaning, ladder, frame)
         swept: Swept = rows.swept(vector, frame, "jax")
-        return _climbed(state, vector, swept.head, orders, rungs)
+        return _climbed(state, vector, swept.head, orders, rungs, frame.d)
 
     def begun() -> tuple[_Climb, _Leaning]:
         leaning = _leaning(cov, direction, frame)
@@ -301,9 +304,7 @@ def _sample(X: Array, centre) -> tuple[Rows, Any]:
 
 
 @small("frame")
-def _settled(
-    vector: Array, mean_y: Array, cov: Array, frame: Frame
-) -> Array:
+def _settled(vector: Array, mean_y: Array, cov: Array, frame: Frame) -> Array:
     """Back to the sample's covariance, E[Y] Σ + Var[Y] γγᵀ."""
     step = frame.unpack(vector)
     mean, relative = _mean_and_spread(step.gig, mean_y)

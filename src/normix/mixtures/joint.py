@@ -337,13 +337,12 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         On the boundary of the family of Y they are those along the boundary.
         """
         law = self.law()
-        return coordinates(law, self.moving)[self.free(law)]
+        return coordinates(law, self.moving)[self.free]
 
     def at(self, coordinates: Float[Array, " k"]) -> Self:
         """The law with these coordinates: the inverse of :meth:`coordinates`."""
-        law, free = self.law(), self.free(self.law())
-        size = 2 * self.d + law.dispersion.coordinates().shape[0] + 2
-        every = jnp.zeros(size, coordinates.dtype).at[free].set(coordinates)
+        law, free = self.law(), self.free
+        every = jnp.zeros(self._size + 2, coordinates.dtype).at[free].set(coordinates)
         return self.of_law(at_coordinates(law, every, self.moving))
 
     @property
@@ -351,11 +350,17 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
         """What may differ between the laws of a chart."""
         return Moving(True, self.subordinator.has_order)
 
-    def free(self, law: Law) -> np.ndarray:
+    @property
+    def free(self) -> np.ndarray:
         """Which of the coordinates that all families share are this family's own."""
-        size = 2 * self.d + law.dispersion.coordinates().shape[0]
-        names = self.subordinator.own_coordinates
+        names, size = self.subordinator.own_coordinates, self._size
         return np.append(np.arange(size), [size + k for k in names])
+
+    @property
+    def _size(self) -> int:
+        """How many coordinates there are of μ, γ and Σ."""
+        normal = jax.eval_shape(self.dispersion.coordinates, self.gamma)
+        return self.d + normal.shape[0]
 
     def translated(self, shift: Float[Array, " d"]) -> Self:
         """The law of ``(X + shift, Y)``."""

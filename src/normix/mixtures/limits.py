@@ -49,15 +49,9 @@ def within_reach(
     most = jnp.log(jnp.asarray(flattest(dtype), dtype))
     by_omega = jnp.stack([limit | moving.p, ~(limit | moving.p)])
     mixing = jnp.where(by_omega, jnp.minimum(vector[-2:], most), vector[-2:])
-    skew, dispersion = vector[d : 2 * d], like.dispersion.at(vector[2 * d : -2])
-    s = dispersion.inner_products(skew[None, :], skew).skew
-    # (Σ + λδδᵀ)⁻¹ makes s/(1 + λs) of it.
-    lacking = 1 / thinnest(dtype) - 1 / s
-    thin = lacking > 0
-    wider = dispersion.widened(jnp.sqrt(jnp.where(thin, lacking, 0.0)) * skew)
-    sigma = jnp.where(thin, wider.coordinates(), vector[2 * d : -2])
-    cut = thin | (mixing != vector[-2:]).any()
-    return jnp.concatenate([vector[: 2 * d], sigma, mixing]), cut
+    normal = like.dispersion.apart(vector[d:-2], thinnest(dtype))
+    brought = jnp.concatenate([vector[:d], normal, mixing])
+    return brought, (brought != vector).any()
 
 
 class Nearness(NamedTuple):

@@ -213,14 +213,22 @@ class FactorDispersion(Dispersion):
             cls(coefficients[:, 2:], jnp.where(own > 0, own, jnp.nan)),
         )
 
-    def coordinates(self):
-        return jnp.concatenate([jnp.log(self.D), self.F.ravel()])
+    def coordinates(self, delta):
+        return jnp.concatenate([delta, jnp.log(self.D), self.F.ravel()])
 
     def at(self, coordinates):
         d = self.D.shape[0]
-        return type(self)(
-            coordinates[d:].reshape(self.F.shape), jnp.exp(coordinates[:d])
-        )
+        delta, log_own, loadings = jnp.split(coordinates, [d, 2 * d])
+        return delta, type(self)(loadings.reshape(self.F.shape), jnp.exp(log_own))
+
+    def apart(self, coordinates, most):
+        delta, at = self.at(coordinates)
+        s = at.inner_products(delta[None, :], delta).skew
+        # (Σ + λδδᵀ)⁻¹ makes s/(1 + λs) of it.
+        lacking = 1 / most - 1 / s
+        thin = lacking > 0
+        wider = at.widened(jnp.sqrt(jnp.where(thin, lacking, 0.0)) * delta)
+        return jnp.where(thin, wider.coordinates(delta), coordinates)
 
 
 def _regression_of(

@@ -235,9 +235,9 @@ class NormalMixture(VectorMixture):
         """A start for EM with the mean and covariance of ``X``, shape ``(n, d)``.
 
         Skewness and the weight of the tails come from a few EM steps on at most some
-        thousand rows, begun at the best of a ladder of symmetric models; for the
-        generalized hyperbolic family, at the best of several orders p. Where the
-        fitted law has no variance, it is kept without matching that of ``X``.
+        thousand rows, begun at the best of ladders of models, symmetric and more and
+        less skewed; for the generalized hyperbolic family, of several orders p. Where
+        the fitted law has no variance, it is kept without matching that of ``X``.
 
         Of data in chunks or on several devices, as ``fit`` takes them, evenly spaced
         rows are used, 65,536 of them or more if there are.

@@ -104,8 +104,11 @@ _PAIRS = 8
 _LONGEST = 2.0
 # By how much EM may be slower than Newton's method where no more is known.
 _SLOWEST = 1e4
-# Shorter steps along one direction, each a quarter of the last.
+# Shorter steps along one direction, each a quarter of the last; or longer ones.
 _TRIES = 3
+_FACTOR = 4.0
+# How many times as far as EM's step a probe goes, see QuasiNewton.probe.
+_PROBE = 100.0
 
 
 class QuasiNewton(NamedTuple):
@@ -127,15 +130,17 @@ class QuasiNewton(NamedTuple):
     changes: Float[Array, "m k"]
     used: Int[Array, ""]  # pairs seen; -1 where x has no predecessor
     direction: Float[Array, " k"]
+    longer: Float[Array, " k"]  # that of a probe
     rate: Float[Array, ""]  # score · direction: twice the gain to be expected
-    tries: Int[Array, ""]  # of shorter steps; -1 where EM's own was made
+    # Of shorter steps; -1 where EM's own was made, -2 where a probe.
+    tries: Int[Array, ""]
 
     @classmethod
     def begin(cls, size: int, dtype) -> QuasiNewton:
         zero, rows = jnp.zeros(size, dtype), jnp.zeros((_PAIRS, size), dtype)
         none, infinite = jnp.array(-1, int), jnp.full((), jnp.inf, dtype)
         state = zero, zero, zero, rows, rows, rows
-        return cls(*state, none, zero, infinite, none)
+        return cls(*state, none, zero, zero, infinite, none)
 
     def proposal(self, x, g, score):
         f = g - x
@@ -164,16 +169,23 @@ class QuasiNewton(NamedTuple):
         absent = np.arange(_PAIRS) >= jnp.minimum(used, _PAIRS)
         products = jnp.tril(steps @ falls.T) + jnp.diag(absent.astype(x.dtype))
         first = solve_triangular(products, steps @ slope, lower=True)
-        half = f + first @ changes
-        second = solve_triangular(products, first - falls @ half, lower=True, trans=1)
-        direction = half + second @ steps
+        # Twice, the second time for a metric in which EM is a hundred times too short.
+        half = np.array([[1.0], [_PROBE]]).astype(x.dtype) * (f + first @ changes)
+        left = (first - half @ falls.T).T
+        second = solve_triangular(products, left, lower=True, trans=1)
+        direction, longer = half + second.T @ steps
         rate = slope @ direction
         # Without pairs only EM's metric is known, in which a gain looks smaller by the
         # factor that EM is slow.
         rate = jnp.where(used > 0, rate, _SLOWEST * jnp.abs(slope @ f))
-        useful = (used > 0) & (rate > 0) & jnp.isfinite(direction).all()
-        longest = jnp.abs(direction).max()
-        direction = direction * jnp.minimum(1.0, _LONGEST / longest)
+        # Where the score has not fallen the likelihood is convex along the last step,
+        # and no metric fits: on by longer steps, as in a search along a line.
+        along = slope @ step
+        rising = finite & (self.used >= 0) & ~good & (along > 0)
+        direction = jnp.where(rising, _FACTOR * step, direction)
+        rate = jnp.where(rising, _FACTOR * along, rate)
+        useful = ((used > 0) | rising) & (rate > 0) & jnp.isfinite(direction).all()
+        direction = _bounded(direction)
         following = jnp.where(useful, x + direction, jnp.nan)
         state = QuasiNewton(
             jnp.where(finite, x, 0.0),
@@ -184,15 +196,31 @@ class QuasiNewton(NamedTuple):
             changes,
             jnp.where(finite, used, -1),
             direction,
+            longer,
             jnp.where((useful | (used == 0)) & (rate < jnp.inf), rate, jnp.inf),
             jnp.where(useful, 0, jnp.array(-1, int)),
         )
         return following, state
 
+    @property
+    def probed(self) -> Bool[Array, ""]:
+        """Whether the last proposal was a probe."""
+        return self.tries == -2
+
+    def probe(self) -> tuple[Float[Array, " k"], QuasiNewton]:
+        """Far along EM's step, where little is to be gained by the metric.
+
+        In directions that no pair knows the metric is that of EM, and a step may be a
+        thousand times too short. Where the likelihood is higher there, it was.
+        """
+        direction = _bounded(self.longer)
+        probing = self._replace(direction=direction, tries=jnp.array(-2, int))
+        return self.x + direction, probing
+
     def refused(self):
         tries = self.tries + 1
         again = (self.tries >= 0) & (tries <= _TRIES)
-        shorter = self.x + 0.25 ** tries.astype(self.x.dtype) * self.direction
+        shorter = self.x + _FACTOR ** -tries.astype(self.x.dtype) * self.direction
         following = jnp.where(again, shorter, jnp.nan)
         # Pairs that lead nowhere are forgotten.
         steps, falls, changes = (
@@ -205,6 +233,10 @@ class QuasiNewton(NamedTuple):
             used=jnp.where(again, self.used, 0),
             tries=jnp.where(again, tries, -1),
         )
+
+
+def _bounded(direction: Float[Array, " k"]) -> Float[Array, " k"]:
+    return direction * jnp.minimum(1.0, _LONGEST / jnp.abs(direction).max())
 
 
 class Squarem(NamedTuple):

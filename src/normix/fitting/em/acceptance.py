@@ -128,9 +128,12 @@ def judged(
     nearest = swept.near[0]
     pole, share = at_pole(law.gig, frame.d, nearest, total_inv_y)
     pole = pole | at_edge(law, near, nearest) | collapsed(law, near, problem.scale)
-    # A leap that lowers the likelihood says nothing of poles.
-    pole = pole & ((finite & rising) | (old.plain > 0))
     accepted = finite & rising & ~pole
+    # A leap that lowers the likelihood says nothing of poles, nor does a probe.
+    probed = jnp.array(False)
+    if isinstance(state.accelerator, QuasiNewton):
+        probed = state.accelerator.probed
+    pole = pole & ((finite & rising) | (old.plain > 0)) & ~probed
     raw, scaled = _change(frame.unpack(state.model), law, problem)
     # The law of Y may go on when all else has come to rest. A gain of δ²/2 is a step
     # of δ standard errors of one observation, in whatever parameters.
@@ -150,19 +153,24 @@ def judged(
         if monitor is not None:
             monitor = _where(accepted, monitor.proposal(x, g, slope)[1], monitor)
             scaled = jnp.maximum(scaled, 0.5 * n * monitor.rate)
+    rests = scaled <= tol
     if acceleration != "none":
         onward = accelerator.proposal(x, g, slope)
+        if isinstance(onward[1], QuasiNewton):
+            # The gain to be expected, in nats of all rows: the score in the metric of
+            # the information. Beyond a limit that cut the whole step short nothing is.
+            scaled = 0.5 * n * onward[1].rate
+            scaled = jnp.where(old.plain < 0, jnp.minimum(scaled, n * gain), scaled)
+            # Nothing by the metric, and then nothing by a probe either.
+            settled = scaled <= tol
+            rests = settled & probed & (n * gain <= tol)
+            onward = _where(settled & ~rests, onward[1].probe(), onward)
         vector, accelerator = _where(accepted, onward, accelerator.refused())
         chart = _where(accepted, moving, before)
         leap, leaps, cut = _leap(vector, law, chart, problem, frame)
         ahead = jnp.where(leaps, leap, own)
         plain = jnp.where(leaps, jnp.where(cut & accepted, -1.0, 0.0), 1.0)
-    if isinstance(accelerator, QuasiNewton):
-        # The gain to be expected, in nats of all rows: the score in the metric of
-        # the information. Beyond a limit that cut the whole step short nothing is.
-        scaled = 0.5 * n * accelerator.rate
-        scaled = jnp.where(old.plain < 0, jnp.minimum(scaled, n * gain), scaled)
-    converged = accepted & ~first & (scaled <= tol)
+    converged = accepted & ~first & rests
     onwards = Status(
         outcome=jnp.where(converged, Outcome.CONVERGED, Outcome.RUNNING),
         n_iter=old.n_iter + 1,
@@ -178,6 +186,8 @@ def judged(
     # nothing is left. The turn counts, and finds the model where it was.
     zero = jnp.zeros_like(raw)
     back = old._replace(n_iter=old.n_iter + 1, plain=plain, change=zero, criterion=zero)
+    at_rest = old._replace(n_iter=old.n_iter + 1, outcome=Outcome.CONVERGED)
+    back = _where(probed, at_rest, back)
     # Where EM's own step is refused. That it falls at all means that the tables of
     # the E-step, or an M-step far out, lack the digits; that it is at a pole, that the
     # likelihood is unbounded.
@@ -186,7 +196,7 @@ def judged(
         n_iter=jnp.maximum(old.n_iter, 0),
         log_likelihood=jnp.where(first, log_likelihood, old.log_likelihood),
     )
-    over = (old.plain > 0) | pole
+    over = ((old.plain > 0) & ~probed) | pole
 
     def chosen(if_accepted, if_over, if_back):
         return jnp.where(accepted, if_accepted, jnp.where(over, if_over, if_back))

@@ -70,13 +70,14 @@ class BatchEMFitter(Options):
       which extrapolate EM's steps. None of them lets the likelihood fall.
     - ``max_iter``, ``tol``: stop after so many iterations, or when no more than ``tol``
       of log-likelihood, in nats over all rows, is to be gained: half the square of the
-      score in the metric of the information, of which the iterations so far tell. With
-      the other accelerations, and with "none", the parameter change has to fall to
-      ``tol`` as well; with an ``eta_update`` it alone has to. It is the largest over
-      (μ, γ, L_Σ) of rms(new - old)/(1 + rms(old)), both in the data's units and with
-      each column in units of its standard deviation, which makes it mean the same for
-      returns of 0.01 as for returns of 1 per cent; and √(2 gain), where the gain is
-      that of the mean log-likelihood: the step in standard errors of one observation.
+      score in the metric of the information, of which the iterations so far tell, and a
+      probe where they do not. With the other accelerations, and with "none", the
+      parameter change has to fall to ``tol`` as well; with an ``eta_update`` it alone
+      has to. It is the largest over (μ, γ, L_Σ) of rms(new - old)/(1 + rms(old)), both
+      in the data's units and with each column in units of its standard deviation, which
+      makes it mean the same for returns of 0.01 as for returns of 1 per cent; and
+      √(2 gain), where the gain is that of the mean log-likelihood: the step in standard
+      errors of one observation.
     - ``verbose``: 0 silent, 1 header and closing line, 2 a row an iteration.
     - ``regularization``: "none", or the gauge kept after every M-step:
       "det_sigma_one" (det Σ = 1), "det_sigma_x" (det Σ as in the initial model),
