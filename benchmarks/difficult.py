@@ -93,26 +93,27 @@ def _value_and_gradient(like, point, X):
 
 
 def starts(first, X: np.ndarray) -> list[np.ndarray]:
-    """Coordinates of eight laws: the first, and skewed ones of light and heavy tails."""
+    """Coordinates of eight laws: the first, a symmetric one, and six skewed ones.
+
+    Those have light, middling and heavy tails, on either side of standardised data.
+    """
     d = X.shape[1]
     point = np.asarray(first.coordinates())
-    size = len(point) - 2 * d - d * (d + 1) // 2  # of the mixing law's
-    skew = np.linalg.solve(np.cov(X.T).reshape(d, d), X.T - X.mean(0)[:, None])
-    skew = (X - X.mean(0)).T @ ((X - X.mean(0)).T * skew).sum(axis=0) / len(X)
-    skew = skew / np.linalg.norm(skew)
-    found = [point]
-    for sign in (-0.8, 0.8):
+    mixing = 2 * d + d * (d + 1) // 2
+    root = np.linalg.cholesky(np.cov(X.T, bias=True).reshape(d, d))
+    white = np.linalg.solve(root, X.T)
+    direction = (white**2).sum(axis=0) @ white.T
+    direction = direction / np.linalg.norm(direction)
+    whole = np.log(np.diagonal(root)), root[np.tril_indices(d, -1)]
+    normal = np.concatenate([np.zeros(2 * d), *whole])
+    found = [point, np.concatenate([normal, point[mixing:]])]
+    for share in (-1.1, 1.1):  # arsinh of √(δᵀΣ⁻¹δ)
         for log_omega in (-1.0, 0.5, 2.0):
-            other = point.copy()
-            other[:d] = X.mean(axis=0)
-            other[d : 2 * d] = sign * skew
-            other[2 * d : 3 * d] = np.log(0.6)
-            other[3 * d : len(point) - size] = 0.0
-            other[len(point) - size] = log_omega
+            other = np.concatenate([normal, point[mixing:]])
+            other[d : 2 * d] = share * direction
+            other[mixing] = log_omega
             found.append(other)
-    wide = point.copy()
-    wide[d : 2 * d] = 0.0
-    return [*found, wide]
+    return found
 
 
 def search(family: str, X: np.ndarray) -> float | None:
