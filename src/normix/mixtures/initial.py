@@ -72,9 +72,9 @@ def initial_joint(
     with eagerly(X):
         centre, cov = mean_and_covariance(X)
         frame = Frame(CholeskyDispersion, X.shape[1], 0)
-        step, mean_y, flat = _short_fit(family, X, centre, cov, frame)
+        step, mean_y, flats = _short_fit(family, X, centre, cov, frame)
         settled = _settled(step, mean_y, cov, frame)
-        return _finished(settled, flat, centre, family, frame)
+        return _finished(settled, flats, centre, family, frame)
 
 
 def initial_factor_joint(
@@ -84,8 +84,8 @@ def initial_factor_joint(
     with eagerly(X):
         centre, cov = mean_and_covariance(X)
         frame = Frame(FactorDispersion, X.shape[1], r)
-        step, _, flat = _short_fit(family, X, centre, cov, frame)
-        return _finished(step, flat, centre, family, frame)
+        step, _, flats = _short_fit(family, X, centre, cov, frame)
+        return _finished(step, flats, centre, family, frame)
 
 
 def mean_and_covariance(X: Any) -> tuple[Any, Any]:
@@ -236,7 +236,7 @@ def _short_fit(
 
     A family with a free order climbs once for each of several; with the best of them
     it climbs on for each share of skewness, and the best of all goes on. Also the
-    rows' mean of E[Y], and a dispersion near ``cov``.
+    rows' mean of E[Y], and the dispersions that the ladders began with.
     """
     law = family._subordinator_class
     rows, sample = _sample(X, centre)
@@ -287,7 +287,7 @@ def _short_fit(
         lambda status: status[0] < ladders * rungs, lambda s: climb(s, leaning), begin
     )
     state = repeat(lambda status: status[0] > 0, step, _Stepping(left, top.best, one))
-    return state.vector, state.mean_y, leaning.flat[0]
+    return state.vector, state.mean_y, leaning.flat
 
 
 def _sample(X: Array, centre) -> tuple[Rows, Any]:
@@ -339,16 +339,16 @@ def _mean_and_spread(gig: Array, mean_y: Array) -> tuple[Array, Array]:
     return jnp.where(inside, mean, edge), jnp.where(inside, spread, edge_spread)
 
 
-def _finished(vector, flat, centre, family, frame: Frame) -> JointNormalMixture:
-    lowest = _ladder(family._subordinator_class)[-1, 0].astype(flat.dtype)
-    return _in_family(vector, flat, centre, lowest, family, frame)
+def _finished(vector, flats, centre, family, frame: Frame) -> JointNormalMixture:
+    lowest = _ladder(family._subordinator_class)[-1, 0].astype(flats.dtype)
+    return _in_family(vector, flats, centre, lowest, family, frame)
 
 
 @small("family", "frame")
-def _in_family(vector, flat, centre, lowest, family, frame: Frame):
+def _in_family(vector, flats, centre, lowest, family, frame: Frame):
     """The law about the data's mean, or the lowest rung for a sample without spread."""
-    zero = jnp.zeros(frame.d, flat.dtype)
-    start = jnp.concatenate([zero, zero, flat, lowest])
+    zero = jnp.zeros(frame.d, flats.dtype)
+    start = jnp.concatenate([zero, zero, flats[0], lowest])
     vector = jnp.where(jnp.isfinite(vector).all(), vector, start)
     return family.of_law(frame.unpack(vector).translated(centre))
 
