@@ -325,7 +325,8 @@ class BatchEMFitter(Options):
         at = at._replace(log_likelihood=float(at.log_likelihood))
         mean = 1.0 if data.weights is None else float(data.weights.sum() / data.n)
         about = fitted.mu, data.rows.scale, float(at.share) / mean, data.weights
-        if at.outcome in AT_REST and drawn_onto_rows(data.source, *about):
+        lost = at.outcome == Outcome.DIVERGED  # as digits are on the way to a pole
+        if (lost or at.outcome in AT_REST) and drawn_onto_rows(data.source, *about):
             at = at._replace(outcome=Outcome.UNBOUNDED)
         return at
 
