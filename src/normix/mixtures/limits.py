@@ -72,16 +72,20 @@ def nearness(law: Law) -> Nearness:
     return Nearness(omega, y * skew / omega, skew, y)
 
 
-def collapsed(law: Law, near: Nearness, scale: Float[Array, " d"]) -> Bool[Array, ""]:
+def collapsed(
+    law: Law, near: Nearness, scale: Float[Array, " d"], part: float | None = None
+) -> Bool[Array, ""]:
     """Whether a column's values about its typical one lie closer than digits tell.
 
-    ``scale``: standard deviations of the data. Only columns with many equal values
-    draw a law there, and its likelihood to infinity.
+    Closer than a ``part`` of ``scale``, standard deviations of the data. Only columns
+    with many equal values, or very few rows, draw a law there, and its likelihood to
+    infinity.
     """
     width = near.y * law.dispersion.variances()
     square = width + (near.y * law.gamma) ** 2 / near.omega
-    eps = jnp.finfo(law.gig.dtype).eps
-    return (square <= 1e4 * eps**2 * scale**2).any()
+    if part is None:
+        part = 100 * float(jnp.finfo(law.gig.dtype).eps)
+    return (square <= part**2 * scale**2).any()
 
 
 def at_edge(law: Law, near: Nearness, nearest: Float[Array, ""]) -> Bool[Array, ""]:

@@ -144,10 +144,10 @@ class VectorMixture(MarginalMixture):
         shift = jnp.zeros(A.shape[0], A.dtype) if b is None else as_float(b)
         if shift.shape != A.shape[:1]:
             raise ValueError(f"b must have shape {A.shape[:1]}, got {shift.shape}")
-        if not is_traced(A) and np.linalg.matrix_rank(np.asarray(A)) < A.shape[0]:
+        if not is_traced(A) and (rank := _row_rank(np.asarray(A))) < A.shape[0]:
             raise ValueError(
                 f"A must have linearly independent rows, got shape {A.shape} of rank "
-                f"{np.linalg.matrix_rank(np.asarray(A))}"
+                f"{rank}"
             )
         return self._sibling(_image(self.joint, A, shift), "full")
 
@@ -179,6 +179,13 @@ def _conditional(joint: JointNormalMixture, given, rest, x: Array, family):
     gig = jnp.stack([p - 0.5 * given.size, a + skew, b + quadratic[0]])
     mu, gamma = joint.mu[rest] + slope @ residual, joint.gamma[rest]
     return family.of_law(Law(mu, gamma - slope @ skew_known, left, gig))
+
+
+def _row_rank(A: np.ndarray) -> int:
+    """The rank, whatever the units of rows and columns are."""
+    rows = A / np.maximum(abs(A).max(axis=1, keepdims=True), np.finfo(A.dtype).tiny)
+    columns = np.maximum(abs(rows).max(axis=0), np.finfo(A.dtype).tiny)
+    return int(np.linalg.matrix_rank(rows / columns))
 
 
 @small()

@@ -191,8 +191,11 @@ def judged(
     # Where EM's own step is refused. That it falls at all means that the tables of
     # the E-step, or an M-step far out, lack the digits; that it is at a pole, that the
     # likelihood is unbounded.
+    # A fall within the tolerance is neither: the digits end here, at rest.
+    stays = ~first & finite & (n * (old.log_likelihood - log_likelihood) <= tol)
+    lost = jnp.where(stays, Outcome.CONVERGED, Outcome.DIVERGED)
     ended = old._replace(
-        outcome=jnp.where(pole, Outcome.UNBOUNDED, Outcome.DIVERGED),
+        outcome=jnp.where(pole, Outcome.UNBOUNDED, lost),
         n_iter=jnp.maximum(old.n_iter, 0),
         log_likelihood=jnp.where(first, log_likelihood, old.log_likelihood),
     )

@@ -28,7 +28,7 @@ from normix.fitting.em.drive import Iteration, driven, ended, rehearsed, traced
 from normix.fitting.em.edges import edge
 from normix.fitting.em.options import ALGORITHMS, Options, bounded
 from normix.fitting.em.outcome import AT_REST, Outcome
-from normix.fitting.em.poles import Source, drawn_onto_rows, largest_group
+from normix.fitting.em.poles import Source, ends_at_pole, largest_group
 from normix.fitting.em.problem import Held, Plan, Problem, posed
 from normix.fitting.em.report import Report
 from normix.fitting.em.result import EMResult
@@ -321,12 +321,11 @@ class BatchEMFitter(Options):
 
     def _seen(self, fitted: JointNormalMixture, at: Status, data) -> Status:
         """As numbers of Python; a pole has no maximum to converge to."""
-        at = at._replace(outcome=Outcome(int(at.outcome)), n_iter=int(at.n_iter))
-        at = at._replace(log_likelihood=float(at.log_likelihood))
+        outcome, value = Outcome(int(at.outcome)), float(at.log_likelihood)
+        at = at._replace(outcome=outcome, n_iter=int(at.n_iter), log_likelihood=value)
         mean = 1.0 if data.weights is None else float(data.weights.sum() / data.n)
-        about = fitted.mu, data.rows.scale, float(at.share) / mean, data.weights
-        lost = at.outcome == Outcome.DIVERGED  # as digits are on the way to a pole
-        if (lost or at.outcome in AT_REST) and drawn_onto_rows(data.source, *about):
+        about = data.source, data.rows.scale, float(at.share) / mean, data.weights
+        if ends_at_pole(outcome, fitted, *about):
             at = at._replace(outcome=Outcome.UNBOUNDED)
         return at
 

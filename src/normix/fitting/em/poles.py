@@ -13,6 +13,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._passes import RowPasses
+from normix.fitting.em.outcome import AT_REST, Outcome
+from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.limits import collapsed, nearness
 from normix.mixtures.marginal import MarginalMixture
 
 _AT_ONCE = 8192  # rows whose bits stay in a cache
@@ -74,6 +77,28 @@ def _unit(weights: Float[np.ndarray, " n"]) -> float:
     rounding = np.minimum(1e-6 * counts, 0.01)
     whole = (np.abs(counts - np.rint(counts)) <= rounding).all()
     return least if whole else float(np.median(weights))
+
+
+def ends_at_pole(
+    outcome: Outcome,
+    fitted: JointNormalMixture,
+    data: Source,
+    scale: Float[ArrayLike, " d"],
+    share: float,
+    weights: Float[np.ndarray, " n"] | None = None,
+) -> bool:
+    """Whether a fit that seems to be at rest, or has lost its digits, is at a pole.
+
+    See :func:`drawn_onto_rows`. Digits are lost on the way to a pole between rows that
+    are few as well: where the law is a millionth as wide as the data in some column.
+    """
+    lost = outcome == Outcome.DIVERGED
+    if lost:
+        law = fitted.law()
+        if collapsed(law, nearness(law), jnp.asarray(scale), 1e-6):
+            return True
+    about = data, fitted.mu, scale, share, weights
+    return (lost or outcome in AT_REST) and drawn_onto_rows(*about)
 
 
 def drawn_onto_rows(
