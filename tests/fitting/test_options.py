@@ -19,6 +19,7 @@ from normix import (
     IdentityUpdate,
     IncrementalEMFitter,
     NormalInverseGaussian,
+    Outcome,
     UnivariateNormalInverseGaussian,
     VarianceGamma,
 )
@@ -144,6 +145,21 @@ def test_several_starts():
     assert again.log_likelihood == fit.log_likelihood
     with pytest.raises(ValueError, match="n_starts must be at least 1"):
         START.fit(X, n_starts=0)
+
+
+def test_starts_that_end_in_a_limit_or_at_a_pole():
+    """They are told apart, and a pole is no maximum, however high the likelihood."""
+    rng = np.random.default_rng(0)
+    x = np.append(np.zeros(6), rng.gamma(2.0, 1.0, 60) - 0.5)
+    start = normix.UnivariateVarianceGamma.default_init(x)
+    fit = start.fit(x, n_starts=6, tol=1e-6)
+    assert fit.starts is not None
+    values, outcomes = map(np.asarray, (fit.starts.log_likelihood, fit.starts.outcome))
+    kept = outcomes != Outcome.UNBOUNDED
+    assert kept.any() and not kept.all()
+    assert values[~kept].min() > fit.log_likelihood
+    assert not fit.unbounded
+    assert fit.log_likelihood == values[kept].max()
 
 
 def test_update_rules():

@@ -40,17 +40,21 @@ def best(fits: list[EMResult], max_iter: int) -> EMResult:
         return np.pad(history, (0, max_iter - len(history)), constant_values=np.nan)
 
     chosen = max(fits, key=score)
-    whole = [_with_histories(fit, padded) for fit in fits]
+    ties = max((fit.ties or 0 for fit in fits), default=0) or None
+    whole = [_comparable(fit, padded, ties) for fit in fits]
     every = jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *whole)
     return eqx.tree_at(lambda r: r.starts, chosen, every, is_leaf=_is_none)
 
 
-def _with_histories(fit: EMResult, change) -> EMResult:
+def _comparable(fit: EMResult, change, ties: int | None) -> EMResult:
+    """With histories of one length, and what is fixed in a batch the same for all."""
     return dataclasses.replace(
         fit,
         log_likelihoods=change(fit.log_likelihoods),
         param_changes=change(fit.param_changes),
         criteria=change(fit.criteria),
+        ties=ties,
+        edge=None,
     )
 
 
