@@ -226,6 +226,8 @@ class CholeskyDispersion(Dispersion):
         skew = whitener @ gamma
         cross, size = skew @ white, skew @ skew
         across = white - skew[:, None] * slope_along(cross, size)
+        if len(skew) == 1:  # nothing is across γ, not even rounding
+            across = jnp.where(size > 0, 0.0, white)
         # As products with ones: of a sum down long columns XLA makes a loop that is
         # several times slower.
         ones = jnp.ones_like(skew)

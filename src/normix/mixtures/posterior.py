@@ -61,13 +61,30 @@ def log_density_of_rows(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
     along = slope_along(cross, skew)
     # Without skewness the same in the terms that then have slopes.
     flat = cross * (along / y - 2) + skew * y
-    part = jnp.where(skew > 0, (skew * (along - y)) * ((along - y) / y), flat)
+    gap = _beyond_mode(along, y, posterior, b / unit + products.across, a * unit)
+    part = jnp.where(skew > 0, (skew * gap) * (gap / y), flat)
     distance = products.across / y + part
     constant = d * _LOG_2PI + law.dispersion.log_det()
     value = -0.5 * (constant + d * log_y + distance) - fall(p, a, b, log_y)
     value = jnp.where(pole, jnp.inf, value + (mass[:-1] - mass[-1]))
     outside = jnp.where(jnp.isnan(X).any(axis=1), jnp.nan, -jnp.inf)
     return jnp.where(finite, value, outside)
+
+
+def _beyond_mode(along, y, posterior, near, a) -> Array:
+    """``along - y``, of the row's place along γ and the posterior's mode.
+
+    Far along γ the two are large and close: with ``near = b + across`` and ``a`` of the
+    prior the difference is a quotient. Their squares may overflow, the parts may not.
+    """
+    p, rate, far = posterior
+    # Elsewhere the parts of the quotient are larger than the difference.
+    ahead = (rate * along > jnp.abs(p)) & (rate * along > near / along)
+    t, rate = jnp.where(ahead, along, 1.0), jnp.where(ahead, rate, 1.0)
+    root = jnp.hypot(p, jnp.sqrt(rate) * jnp.sqrt(far))
+    total = root + rate * t
+    rest = p * (p / total) + (rate / total) * near - (rate / total) * t * (a * t)
+    return jnp.where(ahead, -(p + rest) / rate, along - y)
 
 
 def _log_density(law: Law, psi: Array, products: InnerProducts) -> Array:
