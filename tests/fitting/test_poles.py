@@ -70,10 +70,10 @@ def test_the_mass_at_a_pole_is_by_weight(chunks):
     data = RowPasses([X[:2], X[2:]]) if chunks else X
     at = np.zeros(1), np.ones(1)
     for scale in (1.0, 1e-9, 1e9):
-        assert drawn_onto_rows(data, *at, 0.17 / scale, scale * w)  # 3 of weight
-        assert not drawn_onto_rows(data, *at, 0.16 / scale, scale * w)
-    assert drawn_onto_rows(data, *at, 0.5)
-    assert not drawn_onto_rows(data, *at, 0.49)
+        assert drawn_onto_rows(data, *at, 0.31 / scale, scale * w)  # 3 of weight
+        assert not drawn_onto_rows(data, *at, 0.29 / scale, scale * w)
+    assert drawn_onto_rows(data, *at, 0.46)
+    assert not drawn_onto_rows(data, *at, 0.44)
 
 
 def test_ties_are_looked_for_where_there_is_a_pole(monkeypatch):

@@ -93,7 +93,10 @@ def normal_maximised(
     gig = at.gig if gig is None else gig
     pin, held = None, Constraints(symmetric, None if mu is None else mu - at.mu)
     if mu is None:
-        pin = Pin(on_row(at.gig, swept.near[0]), swept.near[1:] - at.mu)
+        # Of posterior orders above 1 the weight of a row at μ is finite: no cusp.
+        cusp = at.gig[0] - 0.5 * frame.d <= 1
+        stays = cusp & on_row(at.gig, swept.near[0])
+        pin = Pin(stays, swept.near[1:] - at.mu)
     shift, gamma, dispersion = frame.form.maximised(frame.means(swept), held, pin)
     location = at.mu + shift if mu is None else mu
     if pin is not None:

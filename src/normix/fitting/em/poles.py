@@ -79,6 +79,10 @@ def _unit(weights: Float[np.ndarray, " n"]) -> float:
     return least if whole else float(np.median(weights))
 
 
+# Of all E[1/Y], at a pole. Equal rows that are many may have half of it elsewhere.
+_MOST = 0.9
+
+
 def ends_at_pole(
     outcome: Outcome,
     fitted: JointNormalMixture,
@@ -108,7 +112,7 @@ def drawn_onto_rows(
     share: float,
     weights: Float[np.ndarray, " n"] | None = None,
 ) -> bool:
-    """Whether the row nearest to μ, with all that equal it, has half of all ``E[1/Y]``.
+    """Whether the row nearest to μ, with its equals, has nearly all of ``E[1/Y]``.
 
     ``share`` is that of one row of weight 1, and ``scale`` weighs the columns.
     """
@@ -122,7 +126,7 @@ def drawn_onto_rows(
         mass = (_mass if isinstance(data, np.ndarray) else _mass_jit)(
             data, mu, scale, weights
         )
-    return float(mass) * share >= 0.5
+    return float(mass) * share >= _MOST
 
 
 def _mass(X, mu, scale, weights):
