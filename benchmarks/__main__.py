@@ -1,6 +1,7 @@
 """``python -m benchmarks [OUT.json [SUITE ...]]``: timings, printed and as JSON.
 
 The suites are cold, kernel, gig, em, fits and large; all of them unless some are named.
+How far fits of difficult data get is shown by ``python -m benchmarks.difficult``.
 """
 
 from __future__ import annotations
