@@ -107,7 +107,7 @@ _SLOWEST = 1e4
 # Shorter steps along one direction, each a quarter of the last; or longer ones.
 _TRIES = 3
 _FACTOR = 4.0
-# How many times as far as EM's step a probe goes, see QuasiNewton.probe.
+# How many times too short EM's metric is taken to be for a probe.
 _PROBE = 100.0
 
 
@@ -208,7 +208,7 @@ class QuasiNewton(NamedTuple):
         return self.tries == -2
 
     def probe(self) -> tuple[Float[Array, " k"], QuasiNewton]:
-        """Far along EM's step, where little is to be gained by the metric.
+        """The step by a metric a hundred times EM's, where little is to be gained.
 
         In directions that no pair knows the metric is that of EM, and a step may be a
         thousand times too short. Where the likelihood is higher there, it was.
