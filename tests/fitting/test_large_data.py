@@ -245,9 +245,9 @@ def test_ties_at_a_pole_are_found_in_chunks():
     result = begin.fit([rows[:250], rows[250:]], max_iter=200)
     assert result.unbounded
     passes, at, unit = RowPasses([rows[:250], rows[250:]]), np.full(2, 0.25), np.ones(2)
-    assert drawn_onto_rows(passes, at, unit, 0.51 / 30)
-    assert not drawn_onto_rows(passes, at, unit, 0.49 / 30)
-    assert drawn_onto_rows(rows, at, unit, 0.51 / 30)
+    assert drawn_onto_rows(passes, at, unit, 0.91 / 30)
+    assert not drawn_onto_rows(passes, at, unit, 0.89 / 30)
+    assert drawn_onto_rows(rows, at, unit, 0.91 / 30)
 
 
 def test_a_start_from_chunks(few, nig, tmp_path):
