@@ -88,3 +88,20 @@ def test_ties_are_looked_for_where_there_is_a_pole(monkeypatch):
     monkeypatch.setattr("normix.fitting.em.batch.largest_group", lambda *_: 1 / 0)
     assert nig.fit(X, max_iter=2).ties is None
     assert vg.fit(X, max_iter=2, alpha_min="density").ties is None
+
+
+def test_ties_where_the_density_is_smooth():
+    """They hold no location, and many of them beside a maximum make no pole."""
+    rng = np.random.default_rng(0)
+    x = np.append(np.zeros(80), rng.normal(0.5, 1, 320))
+    cls = normix.UnivariateVarianceGamma
+    start = cls.default_init(x).replace(alpha=3.0, beta=3.0)
+    fit, other = (
+        start.replace(mu=mu).fit(x, alpha_min=2.5, tol=1e-6, max_iter=500)
+        for mu in (0.0, 0.3)
+    )
+    assert fit.converged and fit.model.mu != 0.0
+    assert 400 * abs(fit.log_likelihood - other.log_likelihood) < 1e-4
+    x = np.append(np.zeros(180), rng.normal(0.5, 1, 220))
+    start = normix.UnivariateNormalInverseGaussian.default_init(x)
+    assert start.fit(x, tol=1e-6, max_iter=500).converged

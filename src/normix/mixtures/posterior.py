@@ -120,9 +120,7 @@ def posterior_means(
 def posterior_laws(law: Law, X: Float[Array, "n d"]) -> list[Float[Array, " n"]]:
     """``(p, a, b)`` of Y given every row."""
     products = law.dispersion.inner_products(X - law.mu, law.gamma)
-    p, a, b = law.gig
-    posterior = p - 0.5 * X.shape[1], a + products.skew, b + products.quadratic
-    return jnp.broadcast_arrays(*posterior)
+    return jnp.broadcast_arrays(*_posterior(law, products))
 
 
 # -- the pieces of an E-step ---------------------------------------------------------
@@ -161,7 +159,9 @@ def row_products(
     return parts, asked, jnp.append(law.gig[2] + distance[first], X[first])
 
 
-def _posterior(law: Law, parts: RowProducts) -> tuple[Array, Array, Array]:
+def _posterior(
+    law: Law, parts: RowProducts | InnerProducts
+) -> tuple[Array, Array, Array]:
     p, a, b = law.gig
     return p - 0.5 * law.mu.shape[0], a + parts.skew, b + parts.quadratic
 
