@@ -29,7 +29,7 @@ from normix import (
     squared_hellinger_from_psi,
 )
 from normix._columns import dependent_columns
-from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.low_rank import FactorDispersion
 
 from .distributions.registry import ORACLES

@@ -21,7 +21,7 @@ from normix.distributions import (
     MultivariateNormal,
 )
 from normix.fitting.em.stream import IncrementalState
-from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.expected import check_record
 from normix.mixtures.generalized_hyperbolic import (
     FactorGeneralizedHyperbolic,

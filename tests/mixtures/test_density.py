@@ -23,7 +23,7 @@ from normix import (
     JointVarianceGamma,
     VarianceGamma,
 )
-from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.cholesky import CholeskyDispersion
 
 A_GROUP = 13  # models: 4 families, 4 dimensions, 13 each make 208
 JOINTS = (

@@ -11,7 +11,8 @@ from jaxtyping import Array, ArrayLike
 
 from normix._arrays import as_float, is_traced
 from normix.distributions.multivariate_normal import cholesky
-from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
+from normix.mixtures.cholesky import CholeskyDispersion
+from normix.mixtures.dispersion import Dispersion
 from normix.mixtures.low_rank import FactorDispersion
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.special.gig import gig_log_partition
 
 if TYPE_CHECKING:

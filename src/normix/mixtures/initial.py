@@ -16,7 +16,7 @@ from normix._cache import cache_folder
 from normix._compile import rehearse, small
 from normix._loops import eagerly, repeat
 from normix.exponential_family import SolverOptions
-from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.in_one import InOne, Layout
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.law import Frame, Law, Swept

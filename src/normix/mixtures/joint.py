@@ -21,6 +21,7 @@ from normix._compile import small
 from normix._solving import as_vector
 from normix.exponential_family import BACKENDS, ExponentialFamily, SolverOptions
 from normix.mixtures import information
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.classical import (
     check_parts,
     check_vectors,
@@ -29,7 +30,7 @@ from normix.mixtures.classical import (
 )
 from normix.mixtures.constraints import Constraints
 from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
-from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
+from normix.mixtures.dispersion import Dispersion
 from normix.mixtures.law import Frame, Law
 from normix.mixtures.natural import classical_of
 from normix.mixtures.posterior import log_density_of_rows, posterior_means

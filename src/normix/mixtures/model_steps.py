@@ -14,7 +14,7 @@ from normix._arrays import is_traced
 from normix._compile import small
 from normix._loops import eagerly
 from normix.exponential_family import SolverOptions
-from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.in_one import InOne, layout_of, rows_on_devices, sum_over_rows
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.law import Frame, Swept, statistics_head

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 from normix._arrays import as_data, as_float, is_traced
 from normix._compile import small
 from normix._passes import Data
-from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.initial import check_full_rank, initial_joint
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.law import Law

@@ -11,8 +11,8 @@ from normix._arrays import as_float, as_series
 from normix._compile import of_few
 from normix._passes import Data
 from normix.distributions.quantile_table import QuantileTable, of_smaller_tail
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.classical import check_scalars
-from normix.mixtures.dispersion import CholeskyDispersion
 from normix.mixtures.initial import initial_joint
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.marginal import MarginalMixture

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from normix._arrays import as_data
 from normix.fitting.em.result import EMResult
-from normix.mixtures.dispersion import CholeskyDispersion
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.marginal import MarginalMixture
 from normix.utils._convergence import draw_log_likelihoods, histories

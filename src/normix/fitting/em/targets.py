@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike, Float
 
 from normix._arrays import as_float, check_positive
+from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.classical import full_dispersion
-from normix.mixtures.dispersion import CholeskyDispersion, Dispersion
+from normix.mixtures.dispersion import Dispersion
 from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.statistics import MixtureStatistics
