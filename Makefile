@@ -81,4 +81,6 @@ $(BIN)/python:
 $(VENV)/.stamp-%: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing normix[$(EXTRAS_$*)] into $(VENV) (about a minute the first time) ..."
 	@$(pip_install) -c constraints.txt -e ".[$(EXTRAS_$*)]"
+	@# As pip does for packages that it copies: half of what `import normix` takes.
+	@$(BIN)/python -m compileall -q src
 	@touch $@

@@ -35,7 +35,7 @@ def rows(n: int, d: int = 3, seed: int = 0) -> np.ndarray:
 def by_identity(vector, swept, moving, unit, frame):
     law = frame.unpack(vector)
     point = coordinates(law.in_units(1 / unit), moving)
-    return point, score(law, swept, frame, point, moving, unit)
+    return point, score(law, swept, frame, moving, unit)
 
 
 @partial(jax.jit, static_argnames="frame")

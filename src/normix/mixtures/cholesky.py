@@ -139,7 +139,7 @@ class CholeskyDispersion(Dispersion):
         scatter = whitener @ _residual_scatter(eta, mu, gamma) @ whitener.T
         root = whitener.T @ (scatter - eye)
         steps = whitener.T @ white
-        return steps[:, 0], steps[:, 1], type(self)(jnp.tril(root))
+        return steps[:, 0], steps[:, 1], type(self)(root)
 
     # Of the whole ``Σ + δδᵀ = R Rᵀ`` the root, and of ``ρ = R⁻¹δ``, which is shorter
     # than 1, ``u = ρ artanh|ρ|/|ρ|``. ``|u| = arsinh √(δᵀΣ⁻¹δ)``.
@@ -173,6 +173,29 @@ class CholeskyDispersion(Dispersion):
         root = jnp.diag(jnp.sqrt(after / before))
         root = root - jnp.tril(jnp.outer(rho, rho / jnp.sqrt(before * after)), -1)
         return whole @ rho, type(self)(whole @ root)
+
+    def pulled_back(self, delta, by_delta, slopes):
+        # L = R T with T Tᵀ = 1 - ρρᵀ: B, the slopes by L, make B Tᵀ of those by R, and
+        # -Rᵀ B L⁻¹δ of those by ρ.
+        d, whole = self.L.shape[0], self.widened(delta).L
+        white = solve_triangular(self.L, delta, lower=True)
+        asked = jnp.concatenate([delta[:, None], self.L], axis=1)
+        rho, turned = jnp.split(solve_triangular(whole, asked, lower=True), [1], axis=1)
+        by_whole = slopes.L @ turned.T + by_delta[:, None] * rho.T
+        by_rho, rho, s = (
+            whole.T @ (by_delta - slopes.L @ white),
+            rho[:, 0],
+            white @ white,
+        )
+        # ρ = tanh|u| u/|u|, with s = sinh²|u|.
+        size, length = s / (1 + s), jnp.arcsinh(jnp.sqrt(jnp.where(s > 0, s, 1.0)))
+        ratio = jnp.where(s > 0, jnp.sqrt(size) / length, 1.0)
+        size = jnp.where(s > 0, size, 1.0)
+        by_u = ratio * by_rho + (rho @ by_rho / size) * (1 / (1 + s) - ratio) * rho
+        places, _ = _triangle(d)
+        entries = jnp.take(by_whole.ravel(), places, mode="clip")
+        by_logs = jnp.diagonal(whole) * entries[:d]
+        return jnp.concatenate([by_u, by_logs, entries[d:]])
 
     def apart(self, coordinates, most):
         u = coordinates[: self.L.shape[0]]

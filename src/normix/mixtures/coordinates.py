@@ -96,6 +96,29 @@ def at_coordinates(like: Law, vector: Float[Array, " k"], moving: Moving) -> Law
     return Law(location, gamma, dispersion, gig)
 
 
+def pulled_back(law: Law, slopes: Law, moving: Moving) -> Float[Array, " k"]:
+    """A gradient by :func:`coordinates`, of one by the parameters of ``law``."""
+    # Y in another unit multiplies every parameter by a number: so it does its slope,
+    # on the way back.
+    unit = typical_value(*law.gig)
+    own, by = law.rescaled(1 / unit), slopes.rescaled(unit)
+    (_, a, b), (by_p, by_a, by_b) = own.gig, by.gig
+    omega, free = 0.5 * (a + b), (a == 0) | (b == 0) | jnp.asarray(moving.p)
+    root = jnp.sqrt(omega)
+    by_gamma = by.gamma - jnp.where(moving.mu, by.mu, 0.0)
+    # With δ held, γ goes with √ω.
+    along = 0.5 * (own.gamma @ by_gamma)
+    # p, a and b go with ω; by artanh(p/ω) their derivatives are ab/ω, ab/ω and -ab/ω.
+    # With one order ω alone is free, whose derivative by log √(ab) is ab/ω.
+    first = jnp.where(free, own.gig @ by.gig + along, 0.0)
+    shape = jnp.where(moving.p, by_p + by_a - by_b, by_a + by_b + along / omega)
+    mixing = jnp.stack([first, a * b / omega * shape])
+    normal = own.dispersion.pulled_back(
+        own.gamma / root, root * by_gamma, by.dispersion
+    )
+    return jnp.concatenate([by.mu, normal, mixing])
+
+
 REGULARIZATIONS = ("none", "det_sigma_one", "det_sigma_x", "a_eq_b")
 
 

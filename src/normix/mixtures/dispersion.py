@@ -144,7 +144,8 @@ class Dispersion(eqx.Module):
     ) -> tuple[Float[Array, " d"], Float[Array, " d"], Self]:
         """Of the expected log-density of what the mixture is made of, given Y.
 
-        That of X, or of X and its factors; by μ, γ and what Σ is stored as.
+        That of X, or of X and its factors; by μ, γ and what Σ is stored as. Of a root
+        also by its upper part, as if it had one.
         """
 
     @classmethod
@@ -167,6 +168,10 @@ class Dispersion(eqx.Module):
     @abstractmethod
     def at(self, coordinates: Float[Array, " k"]) -> tuple[Float[Array, " d"], Self]:
         """δ and Σ: the inverse of :meth:`coordinates`, for a Σ such as this."""
+
+    @abstractmethod
+    def pulled_back(self, delta: Array, by_delta: Array, slopes: Self) -> Array:
+        """Slopes by :meth:`coordinates`, of those by δ and by what Σ is stored as."""
 
     @abstractmethod
     def apart(self, coordinates: Float[Array, " k"], most: float) -> Array:

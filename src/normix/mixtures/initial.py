@@ -47,9 +47,8 @@ _STEPS = 6  # of EM
 _SKEW_SHARE = 0.8
 
 # A fit comes next as a rule. What it needs is compiled beside what the start needs:
-# fitters leave word here how, for a family, a law as a vector, rows in outline and a
-# frame.
-BEFORE_FITS: list[Callable[[type[Subordinator], Array, Blocks, Frame], None]] = []
+# fitters leave word here how, for a model and rows in outline.
+BEFORE_FITS: list[Callable[[JointNormalMixture, Blocks], None]] = []
 
 
 def check_full_rank(n: int, d: int) -> None:
@@ -70,11 +69,7 @@ def initial_joint(
 ) -> JointNormalMixture:
     """A member with the mean and covariance of ``X``."""
     with eagerly(X):
-        centre, cov = mean_and_covariance(X)
-        frame = Frame(CholeskyDispersion, X.shape[1], 0)
-        step, mean_y, flats = _short_fit(family, X, centre, cov, frame)
-        settled = _settled(step, mean_y, cov, frame)
-        return _finished(settled, flats, centre, family, frame)
+        return _short_fit(family, X, Frame(CholeskyDispersion, X.shape[1], 0))
 
 
 def initial_factor_joint(
@@ -82,10 +77,7 @@ def initial_factor_joint(
 ) -> JointNormalMixture:
     """A member with ``r`` factors, from principal components."""
     with eagerly(X):
-        centre, cov = mean_and_covariance(X)
-        frame = Frame(FactorDispersion, X.shape[1], r)
-        step, _, flats = _short_fit(family, X, centre, cov, frame)
-        return _finished(step, flats, centre, family, frame)
+        return _short_fit(family, X, Frame(FactorDispersion, X.shape[1], r))
 
 
 def mean_and_covariance(X: Any) -> tuple[Any, Any]:
@@ -95,13 +87,6 @@ def mean_and_covariance(X: Any) -> tuple[Any, Any]:
     centre = X.mean(axis=0)
     columns = (X - centre).T
     return centre, columns @ columns.T / X.shape[0]
-
-
-class _Leaning(NamedTuple):
-    """γ by standard deviation of Y and Σ, of the laws with each share of skewness."""
-
-    skew: Float[Array, "m d"]
-    flat: Float[Array, "m k"]
 
 
 def _direction(rows: Any, cov: Any, frame: Frame) -> Any:
@@ -117,20 +102,6 @@ def _direction(rows: Any, cov: Any, frame: Frame) -> Any:
         white = xp.linalg.solve(cov, rows.T).T
     q = (rows * white).sum(axis=1)
     return (q / (frame.d + q)) @ rows
-
-
-@small("frame")
-def _leaning(cov: Array, direction: Array, frame: Frame) -> _Leaning:
-    """Laws of covariance ``cov``, skewed in a direction."""
-    root = frame.form.from_flat(_flat(cov, frame), frame.d, frame.r)
-    size = root.inner_products(direction[None], direction).skew
-    direction = direction / jnp.sqrt(jnp.where(size > 0, size, 1.0))
-
-    def law(share):
-        skew = share * direction
-        return skew, _flat(cov - jnp.outer(skew, skew), frame)
-
-    return _Leaning(*jax.vmap(law)(jnp.asarray(_LEANS, cov.dtype)))
 
 
 def _flat(cov: Array, frame: Frame) -> Array:
@@ -156,50 +127,81 @@ def _principal(cov: Array, r: int) -> Array:
 # -- up the ladder -------------------------------------------------------------------
 
 
+class _Ladders(NamedTuple):
+    """What the rungs are made of.
+
+    ``(p, a, b)`` of laws of mean 1, by order and spread; γ by standard deviation of Y
+    and Σ, for each share of skewness.
+    """
+
+    laws: Float[Array, "orders rungs 3"]
+    skew: Float[Array, "m d"]
+    flat: Float[Array, "m k"]
+
+
+class _Climb(NamedTuple):
+    """``status``: next rung, score of the last, the best score, and its order.
+
+    Then the law of the next rung, and the best so far.
+    """
+
+    status: Float[Array, " 4"]
+    vector: Float[Array, " k"]
+    best: Float[Array, " k"]
+
+
 @cache
-def _ladder(law: type[Subordinator]) -> Any:
-    """``(p, a, b)`` of the laws of mean 1 that are tried, by order and spread."""
-    if not law.has_order:
-        with eagerly():
-            return np.asarray(_unit_means(_SPREADS, law))[None]
+def _of_orders() -> np.ndarray:
+    """``(p, a, b)`` of the laws with a free order, of mean 1."""
     p, z = np.meshgrid(_ORDERS, 1 / _SPREADS, indexing="ij")
     mean = gig_moments_host(p, z)[3]
     return np.stack([p, z * mean, z / mean], axis=-1)
 
 
-@small("law")
-def _unit_means(spreads: Any, law: type[Subordinator]) -> Array:
-    return jnp.stack(law.with_unit_mean(spreads, spreads).gig_params(), axis=-1)
+@small("frame", "law")
+def _begun(
+    cov: Array, direction: Array, frame: Frame, law: type[Subordinator]
+) -> tuple[_Climb, _Ladders]:
+    """At the foot of the ladders."""
+    if law.has_order:
+        laws = _of_orders()
+    else:
+        unit_mean = law.with_unit_mean(jnp.asarray(_SPREADS), jnp.asarray(_SPREADS))
+        laws = jnp.stack(unit_mean.gig_params(), axis=-1)[None]
+    root = frame.form.from_flat(_flat(cov, frame), frame.d, frame.r)
+    size = root.inner_products(direction[None], direction).skew
+    direction = direction / jnp.sqrt(jnp.where(size > 0, size, 1.0))
+
+    def leaning(share):
+        skew = share * direction
+        return skew, _flat(cov - jnp.outer(skew, skew), frame)
+
+    shares = jax.vmap(leaning)(jnp.asarray(_LEANS, cov.dtype))
+    ladders = _Ladders(jnp.asarray(laws, cov.dtype), *shares)
+    status = jnp.array([0.0, -jnp.inf, -jnp.inf, 0.0], cov.dtype)
+    first = _rung(status, ladders)
+    return _Climb(status, first, first), ladders
 
 
-class _Climb(NamedTuple):
-    """``status``: next rung, score of the last, the best score, and its order."""
-
-    status: Float[Array, " 4"]
-    best: Float[Array, " k"]
-
-
-@small("frame")
-def _rung(status: Array, leaning: _Leaning, ladder: Array, frame: Frame) -> Array:
+def _rung(status: Array, ladders: _Ladders) -> Array:
     """The law about 0 of a rung: symmetric for every order, then skewed ones."""
-    orders, rungs, _ = ladder.shape
+    orders, rungs, _ = ladders.laws.shape
     rung, symmetric = status[0].astype(int), orders * rungs
     lean = jnp.where(rung < symmetric, 0, 1 + (rung - symmetric) // rungs)
     order = jnp.where(rung < symmetric, rung // rungs, status[3].astype(int))
-    spread = jnp.asarray(_SPREADS, ladder.dtype)[rung % rungs]
-    gamma = leaning.skew[lean] / jnp.sqrt(spread)
-    gig = ladder[order, rung % rungs]
-    return jnp.concatenate([-gamma, gamma, leaning.flat[lean], gig])
+    spread = jnp.asarray(_SPREADS, status.dtype)[rung % rungs]
+    gamma = ladders.skew[lean] / jnp.sqrt(spread)
+    gig = ladders.laws[order, rung % rungs]
+    return jnp.concatenate([-gamma, gamma, ladders.flat[lean], gig])
 
 
-@small("orders", "rungs", "d")
-def _climbed(
-    state: _Climb, vector: Array, head: Array, orders: int, rungs: int, d: int
-) -> _Climb:
+@small("d")
+def _climbed(state: _Climb, head: Array, ladders: _Ladders, d: int) -> _Climb:
     """Up while the likelihood rises, then on to the next ladder."""
+    orders, rungs, _ = ladders.laws.shape
     k, last, best, order = state.status
     # At the edge of a Gamma law of small shape is a pole, see limits.at_edge.
-    p, _, b = vector[-3:]
+    p, _, b = state.vector[-3:]
     edge = (k >= orders * rungs) & (b == 0) & (p <= 0.5 * (d + 1))
     score = jnp.where(edge, -jnp.inf, head[0])
     first = k % rungs == 0
@@ -208,7 +210,8 @@ def _climbed(
     better = score > best
     order = jnp.where(better & (k < orders * rungs), k // rungs, order)
     status = jnp.stack([following, score, jnp.where(better, score, best), order])
-    return _Climb(status, jnp.where(better, vector, state.best))
+    highest = jnp.where(better, state.vector, state.best)
+    return _Climb(status, _rung(status, ladders), highest)
 
 
 class _Stepping(NamedTuple):
@@ -230,30 +233,22 @@ def _stepped(state: _Stepping, vector: Array, head: Array) -> _Stepping:
 
 
 def _short_fit(
-    family: type[JointNormalMixture], X: Array, centre, cov: Array, frame: Frame
-) -> tuple[Array, Array, Array]:
+    family: type[JointNormalMixture], X: Array, frame: Frame
+) -> JointNormalMixture:
     """A law about the mean of ``X``: up the ladders, then on by a few EM steps.
 
     A family with a free order climbs once for each of several; with the best of them
-    it climbs on for each share of skewness, and the best of all goes on. Also the
-    rows' mean of E[Y], and the dispersions that the ladders began with.
+    it climbs on for each share of skewness, and the best of all goes on.
     """
+    centre, cov = mean_and_covariance(X)
     law = family._subordinator_class
     rows, sample = _sample(X, centre)
     direction = _direction(sample - centre, cov, frame)
     dtype = cov.dtype
-    table = _ladder(law)
-    ladder, (orders, rungs) = table.astype(dtype), table.shape[:2]
 
-    def climb(state: _Climb, leaning: _Leaning, rows: Rows = rows) -> _Climb:
-        vector = _rung(state.status, leaning, ladder, frame)
-        swept: Swept = rows.swept(vector, frame, "jax")
-        return _climbed(state, vector, swept.head, orders, rungs, frame.d)
-
-    def begun() -> tuple[_Climb, _Leaning]:
-        leaning = _leaning(cov, direction, frame)
-        status: Any = np.array([0.0, -np.inf, -np.inf, 0.0], dtype)
-        return _Climb(status, _rung(status, leaning, ladder, frame)), leaning
+    def climb(state: _Climb, ladders: _Ladders, rows: Rows = rows) -> _Climb:
+        swept: Swept = rows.swept(state.vector, frame, "jax")
+        return _climbed(state, swept.head, ladders, frame.d)
 
     def step(state: _Stepping, rows: Rows = rows) -> _Stepping:
         swept: Swept = rows.swept(state.vector, frame, "jax")
@@ -263,31 +258,33 @@ def _short_fit(
         )
         return _stepped(state, vector, swept.head)
 
+    def finished(state: _Stepping, ladders: _Ladders) -> JointNormalMixture:
+        return _finished(state, ladders, centre, cov, family, frame)
+
     gauge = nowhere(frame, np.dtype(dtype))[2]
     left: Any = np.full(1, _STEPS, dtype)
     one: Any = np.ones((), dtype)
     if (outline := rows.outline) is not None:
 
         def opening():
-            begin, leaning = begun()
-            climb(begin, leaning, outline)
+            begin, ladders = _begun(cov, direction, frame, law)
+            joint = finished(_Stepping(left, begin.best, one), ladders)
+            # With a cache there is no compiling, behind which to hide the tracing of a
+            # fit that may yet be another.
+            for prepare in BEFORE_FITS if cache_folder() is None else ():
+                prepare(joint, outline)
+            climb(begin, ladders, outline)
             step(_Stepping(left, begin.best, one), outline)
 
-        new = rehearse(("start", law, frame, outline.size, dtype), opening)
-        # With a cache there is no compiling, behind which to hide the tracing of a fit
-        # that may yet be another.
-        if new and cache_folder() is None:
-            size = 2 * frame.d + frame.form.stored(frame.d, frame.r) + 3
-            vector: Any = jax.ShapeDtypeStruct((size,), dtype)
-            for prepare in BEFORE_FITS:
-                prepare(law, vector, outline, frame)
-    begin, leaning = begun()
-    ladders = orders + len(_LEANS) - 1
+        rehearse(("start", family, frame, outline.size, dtype), opening)
+    begin, ladders = _begun(cov, direction, frame, law)
+    orders, rungs, _ = ladders.laws.shape
+    rungs_in_all = (orders + len(_LEANS) - 1) * rungs
     top = repeat(
-        lambda status: status[0] < ladders * rungs, lambda s: climb(s, leaning), begin
+        lambda status: status[0] < rungs_in_all, lambda s: climb(s, ladders), begin
     )
     state = repeat(lambda status: status[0] > 0, step, _Stepping(left, top.best, one))
-    return state.vector, state.mean_y, leaning.flat
+    return finished(state, ladders)
 
 
 def _sample(X: Array, centre) -> tuple[Rows, Any]:
@@ -303,7 +300,6 @@ def _sample(X: Array, centre) -> tuple[Rows, Any]:
     return blocks_in_memory(host, None, moments, host.dtype, size), host
 
 
-@small("frame")
 def _settled(vector: Array, mean_y: Array, cov: Array, frame: Frame) -> Array:
     """Back to the sample's covariance, E[Y] Σ + Var[Y] γγᵀ."""
     step = frame.unpack(vector)
@@ -339,16 +335,21 @@ def _mean_and_spread(gig: Array, mean_y: Array) -> tuple[Array, Array]:
     return jnp.where(inside, mean, edge), jnp.where(inside, spread, edge_spread)
 
 
-def _finished(vector, flats, centre, family, frame: Frame) -> JointNormalMixture:
-    lowest = _ladder(family._subordinator_class)[-1, 0].astype(flats.dtype)
-    return _in_family(vector, flats, centre, lowest, family, frame)
-
-
 @small("family", "frame")
-def _in_family(vector, flats, centre, lowest, family, frame: Frame):
+def _finished(
+    state: _Stepping,
+    ladders: _Ladders,
+    centre: Array,
+    cov: Array,
+    family: type[JointNormalMixture],
+    frame: Frame,
+) -> JointNormalMixture:
     """The law about the data's mean, or the lowest rung for a sample without spread."""
-    zero = jnp.zeros(frame.d, flats.dtype)
-    start = jnp.concatenate([zero, zero, flats[0], lowest])
+    vector = state.vector
+    if frame.form is CholeskyDispersion:
+        vector = _settled(vector, state.mean_y, cov, frame)
+    zero = jnp.zeros_like(ladders.skew[0])
+    start = jnp.concatenate([zero, zero, ladders.flat[0], ladders.laws[-1, 0]])
     vector = jnp.where(jnp.isfinite(vector).all(), vector, start)
     return family.of_law(frame.unpack(vector).translated(centre))
 

@@ -221,6 +221,9 @@ class FactorDispersion(Dispersion):
         delta, log_own, loadings = jnp.split(coordinates, [d, 2 * d])
         return delta, type(self)(loadings.reshape(self.F.shape), jnp.exp(log_own))
 
+    def pulled_back(self, delta, by_delta, slopes):
+        return jnp.concatenate([by_delta, self.D * slopes.D, slopes.F.ravel()])
+
     def apart(self, coordinates, most):
         delta, at = self.at(coordinates)
         s = at.inner_products(delta[None, :], delta).skew

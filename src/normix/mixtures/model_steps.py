@@ -43,7 +43,8 @@ def mean_log_likelihood(
     """The mean log-density of rows, by weight; of traced values differentiable."""
     if is_traced(joint, X, weights):
         return _mean_log_prob(joint, X, weights)
-    return _mean_of(swept_over(joint, X, weights, "jax")[1].head)
+    total, size = np.asarray(swept_over(joint, X, weights, "jax")[1].head)[:2]
+    return jnp.asarray(total / size)
 
 
 def e_step_sums(
@@ -98,11 +99,6 @@ def mixing_part(
     """Only the mixing law of maximum likelihood."""
     swept = _statistics_as_swept(eta)
     return _mixing_law(mixing_maximised(swept.head, family, options), family)
-
-
-@small()
-def _mean_of(head: Array) -> Array:
-    return head[0] / head[1]
 
 
 @jax.jit

@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
+from normix.mixtures.coordinates import Moving, pulled_back
 from normix.mixtures.law import Frame, Law, Swept
 from normix.mixtures.posterior import posterior_laws
 from normix.mixtures.statistics import MixtureStatistics, PosteriorMeans
-from normix.special._mode import typical_value
 from normix.special.gig import gig_means
 
 
@@ -27,19 +26,18 @@ def score(
     at: Law,
     swept: Swept,
     frame: Frame,
-    point: Float[Array, " k"],
     moving: Moving,
     unit: Float[Array, " d"],
 ) -> Float[Array, " k"]:
-    """The gradient of the mean log-likelihood at ``point``, the coordinates of ``at``.
+    """The gradient of the mean log-likelihood at ``at``.
 
-    They are those of :func:`~normix.mixtures.coordinates.coordinates`, of ``X/unit``;
+    By :func:`~normix.mixtures.coordinates.coordinates` of the law of ``X/unit``;
     ``swept`` is the E-step at ``at``. What is fixed, such as an argument that is 0 in a
     limit, has the derivative 0.
     """
     own = swept.head[5:] / swept.head[1]
     slopes = _slopes(at, frame.means(swept), own).in_units(unit)
-    return _along(at, slopes, point, moving)
+    return pulled_back(at.in_units(1 / unit), slopes, moving)
 
 
 def score_of_rows(
@@ -53,13 +51,12 @@ def score_of_rows(
     # Of the rows and of the mixing law itself: one kernel.
     every = (jnp.append(x, y) for x, y in zip(posterior, at.gig, strict=True))
     found = jnp.stack(gig_means(*every), axis=-1)
-    point = coordinates(at, moving)
 
     def of_row(x, given_x):
         one = PosteriorMeans(*given_x[:, None])
         zero = jnp.zeros_like(at.mu)
         eta = at.dispersion.collect((x - at.mu)[None], zero, at.gamma, one)
-        return _along(at, _slopes(at, eta, found[-1]), point, moving)
+        return pulled_back(at, _slopes(at, eta, found[-1]), moving)
 
     return jax.vmap(of_row)(X, found[:-1])
 
@@ -80,11 +77,3 @@ def _slopes(at: Law, eta: MixtureStatistics, own: Float[Array, " 3"]) -> Law:
     )
     given_y = at.dispersion.gradient(eta, jnp.zeros_like(at.mu), at.gamma)
     return Law(*given_y, excess)
-
-
-def _along(at: Law, slopes: Law, point: Array, moving: Moving) -> Float[Array, " k"]:
-    """The same by the coordinates of the law of X, at ``point``."""
-    # From the point's law to that of the E-step, in its units of X and of Y, every
-    # parameter is multiplied by a number: so is its slope, on the way back.
-    own_unit = slopes.rescaled(typical_value(*at.gig))
-    return jax.vjp(lambda c: at_coordinates(at, c, moving), point)[1](own_unit)[0]

@@ -242,7 +242,7 @@ def _known(
     same = ((law.gig[1:] == 0) == (following.gig[1:] == 0)).all()
     same = same & (moving.mu == before.mu) & (moving.p == before.p)
     x = jnp.where(same, x, jnp.nan)
-    return x, g, lambda: score(law, swept, frame, x, moving, unit)
+    return x, g, lambda: score(law, swept, frame, moving, unit)
 
 
 def _leap(vector: Array, law: Law, moving: Moving, problem: Problem, frame: Frame):

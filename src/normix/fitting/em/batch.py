@@ -29,7 +29,7 @@ from normix.fitting.em.edges import edge
 from normix.fitting.em.options import ALGORITHMS, Options, bounded
 from normix.fitting.em.outcome import AT_REST, Outcome
 from normix.fitting.em.poles import Source, ends_at_pole, largest_group
-from normix.fitting.em.problem import Held, Plan, Problem, posed
+from normix.fitting.em.problem import Asked, Held, Plan, posed
 from normix.fitting.em.report import Report
 from normix.fitting.em.result import EMResult
 from normix.fitting.em.rules import EtaUpdateRule
@@ -43,7 +43,6 @@ from normix.mixtures.initial import (
     random_joint,
 )
 from normix.mixtures.joint import JointNormalMixture
-from normix.mixtures.law import Frame
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import of_vector
 from normix.mixtures.rows import (
@@ -55,7 +54,6 @@ from normix.mixtures.rows import (
     blocks_in_passes,
     moments_of,
 )
-from normix.mixtures.subordinator import Subordinator
 
 
 class BatchEMFitter(Options):
@@ -281,28 +279,19 @@ class BatchEMFitter(Options):
 
     def _run(self, like: MarginalMixture, joint, data: _Data, told) -> EMResult:
         """One fit from one start."""
-        plan = Plan(
-            joint.frame,
-            type(joint.subordinator),
-            self.algorithm,
-            self._acceleration,
-            self.e_step_backend,
-            self.solver(),
-            self.symmetric,
-        )
         rows, held, rule = data.rows, self.held(like), self.eta_update
-        moments = rows.centre, rows.scale
-        gauge = float(REGULARIZATIONS.index(self.regularization))
-        tol, n = self.tol, data.n
-        problem, vector = posed(joint, moments, tol, n, gauge, held, rule, plan)
+        plan, asked = self._asked(joint, rows, data.n, held)
         memory = None
         if rule is not None:
             memory = Memory(joint.expectations(), rule.initial_state())
-        asked = vector, memory, rows, problem, plan, self.max_iter
+        if (outline := rows.outline) is not None:
+            rehearsed(asked, memory, outline, plan)
+        problem, vector = posed(asked, plan)
+        begin = vector, memory, rows, problem, plan, self.max_iter
         if data.source is None:
-            state, status, history = traced(*asked)
+            state, status, history = traced(*begin)
         else:
-            state, status, history = driven(*asked, told)
+            state, status, history = driven(*begin, told)
         fitted = of_vector(state.model, plan.frame, type(joint), rows.centre)
         if held.mu is not None:
             # To the last bit, which moving to the data's mean and back may change.
@@ -314,9 +303,25 @@ class BatchEMFitter(Options):
         limit = None
         if data.source is not None and at.outcome in AT_REST:
             gig, has_order = np.asarray(state.model)[-3:], plan.law.has_order
-            limit = edge(at, gig, has_order, float(n), data.source, data.weights)
+            limit = edge(at, gig, has_order, float(data.n), data.source, data.weights)
         return self._result(
             like, fitted, at, history, data, bounded(held, like.d), limit
+        )
+
+    def _asked(self, joint, rows: Rows, n, held: Held) -> tuple[Plan, Asked]:
+        plan = Plan(
+            joint.frame,
+            joint._subordinator_class,
+            self.algorithm,
+            self._acceleration,
+            self.e_step_backend,
+            self.solver(),
+            self.symmetric,
+        )
+        gauge = float(REGULARIZATIONS.index(self.regularization))
+        numbers = self.tol, n, gauge
+        return plan, Asked(
+            joint, rows.centre, rows.scale, *numbers, held, self.eta_update
         )
 
     def _seen(self, fitted: JointNormalMixture, at: Status, data) -> Status:
@@ -383,18 +388,10 @@ def _counted(n: int, weights: Array | np.ndarray | None) -> Any:
     return count if is_traced(count) else float(count)
 
 
-def _before_fit(
-    law: type[Subordinator], vector: Array, rows: Blocks, frame: Frame
-) -> None:
+def _before_fit(joint: JointNormalMixture, rows: Blocks) -> None:
     """Compile a fit with the default options; see :data:`BEFORE_FITS`."""
-    fitter = BatchEMFitter()
-    plan = Plan(
-        frame, law, fitter.algorithm, fitter._acceleration, m_step=fitter.solver()
-    )
-    two = jax.ShapeDtypeStruct((2,), vector.dtype)
-    asked: tuple[Any, ...] = two, two, Held(), fitter.eta_update
-    problem = Problem(rows.centre, rows.scale, *asked)
-    rehearsed(vector, None, rows, problem, plan)
+    plan, asked = BatchEMFitter()._asked(joint, rows, float(rows.n), Held())
+    rehearsed(asked, None, rows, plan)
 
 
 BEFORE_FITS.append(_before_fit)

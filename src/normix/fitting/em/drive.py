@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 from normix._compile import rehearse, small
 from normix.fitting.em.acceptance import State, Status, begun, judged
 from normix.fitting.em.outcome import Outcome
-from normix.fitting.em.problem import Plan, Problem
-from normix.fitting.em.step import Memory, em_step
+from normix.fitting.em.problem import Asked, Plan, Problem, posed
+from normix.fitting.em.step import Found, Memory, em_step
+from normix.mixtures.model_steps import of_vector
 from normix.mixtures.rows import Blocks, Rows
 
 
@@ -51,21 +52,24 @@ def _unfinished(status, max_iter: int):
     return (status[0] == Outcome.RUNNING) & (status[1] < max_iter)
 
 
-def rehearsed(
-    vector: Any, memory: Memory | None, rows: Blocks, problem: Problem, plan: Plan
-) -> None:
+def rehearsed(asked: Asked, memory: Memory | None, rows: Blocks, plan: Plan) -> None:
     """Compile the programs of a fit side by side, if the host is to drive it.
 
     Shapes will do for all values.
     """
 
     def opening():
+        problem, vector = posed(asked, plan)
         state = begun(vector, memory, plan.frame, plan.acceleration)
+        # What takes the longest to compile comes first.
+        swept, found = plan.frame.nothing(vector.dtype), Found(vector, memory)
+        judged(state, swept, found, problem, plan.frame, plan.acceleration)
         turn(state, rows, problem, plan)
+        of_vector(vector, plan.frame, type(asked.model), rows.centre)
 
     if plan.by_jax:
-        kinds = jax.tree.structure((memory, problem))
-        rehearse((plan, rows.size, str(vector.dtype), kinds), opening)
+        kinds = jax.tree.structure((memory, asked))
+        rehearse((plan, rows.size, str(rows.centre.dtype), kinds), opening)
 
 
 def driven(
@@ -81,8 +85,6 @@ def driven(
 
     Ctrl-C ends it, and is told by the status.
     """
-    if (outline := rows.outline) is not None:
-        rehearsed(vector, memory, outline, problem, plan)
     state = begun(vector, memory, plan.frame, plan.acceleration)
     status = np.asarray(state.status)
     history = []

@@ -60,19 +60,23 @@ class Problem(NamedTuple):
     rule: EtaUpdateRule | None
 
 
+class Asked(NamedTuple):
+    """What a fit begins with: a model, and what the caller asks for, as numbers."""
+
+    model: JointNormalMixture
+    centre: Float[Array, " d"]
+    scale: Float[Array, " d"]
+    tol: Any
+    n: Any
+    gauge: Any
+    held: Held
+    rule: EtaUpdateRule | None
+
+
 @small("plan")
-def posed(
-    model: JointNormalMixture,
-    moments: tuple[Array, Array],
-    tol: Any,
-    n: Any,
-    gauge: Any,
-    held: Held,
-    rule: EtaUpdateRule | None,
-    plan: Plan,
-) -> tuple[Problem, Float[Array, " k"]]:
+def posed(asked: Asked, plan: Plan) -> tuple[Problem, Float[Array, " k"]]:
     """The problem, and where its iteration starts: as a vector, feasible."""
-    centre, scale = moments
+    model, centre, scale, tol, n, gauge, held, rule = asked
     dtype = centre.dtype
     settings = jnp.stack([jnp.asarray(x, dtype) for x in (tol, n)])
     gauge = jnp.stack([jnp.asarray(x, dtype) for x in (gauge, model.log_det_sigma())])
