@@ -105,3 +105,22 @@ def test_ties_where_the_density_is_smooth():
     x = np.append(np.zeros(180), rng.normal(0.5, 1, 220))
     start = normix.UnivariateNormalInverseGaussian.default_init(x)
     assert start.fit(x, tol=1e-6, max_iter=500).converged
+
+
+@pytest.mark.parametrize("family", ["NormalInverseGamma", "NormalInverseGaussian"])
+def test_few_rows_draw_a_law_onto_a_line(family):
+    """Three of four rows nearly on a line: Σ vanishes across it, in no column alone."""
+    X = np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0 + 1e-9], [0.7, -3.0]])
+    cls = getattr(normix, family)
+    start = cls.from_classical(
+        mu=[0.5, 1.0], gamma=[0.01, 0.02], sigma=np.eye(2), **SHAPES[family]
+    )
+    fit = start.fit(X, tol=1e-7, max_iter=500)
+    assert fit.outcome == normix.Outcome.UNBOUNDED
+    assert np.isfinite(fit.model.sigma()).all()
+
+
+SHAPES = {
+    "NormalInverseGamma": {"alpha": 1.0, "beta": 1.0},
+    "NormalInverseGaussian": {"mu_ig": 1.0, "lam": 1.0},
+}

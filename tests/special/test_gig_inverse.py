@@ -305,3 +305,29 @@ def test_single_precision(exact):
     back = expectations(got.astype(np.float64))
     assert worst(back[:, 0], single[:, 0], floor=1.0) <= 3e-5
     assert worst(back[:, 1:], single[:, 1:]) <= 3e-5
+
+
+@pytest.mark.parametrize("backend", ["jax", "cpu"])
+@pytest.mark.parametrize("e_inv", [2.4e3, 1e30, 5e209, 1e300])
+@pytest.mark.parametrize("reflected", [False, True])
+def test_moments_whose_law_has_an_argument_that_underflows(backend, e_inv, reflected):
+    """A Gamma law with ``E[1/Y]`` infinite, but for a ``b`` that no number can hold."""
+    e_log, e_y = -0.57804719, 0.99926461  # about those of the exponential law
+    if e_inv == 1e30:  # here b is a number
+        e_log, e_y = -2.0, 1.0
+    eta = jnp.array([-e_log, e_y, e_inv] if reflected else [e_log, e_inv, e_y])
+    p, a, b = gig_from_expectation(eta, (backend, "newton", 100, 1e-10))
+    if reflected:
+        p, a, b = -p, b, a
+    alpha = optimize.brentq(
+        lambda x: float(mpmath.log(x) - mpmath.digamma(x)) - (np.log(e_y) - e_log),
+        1e-3,
+        10,
+        xtol=1e-15,
+    )
+    # The share of b in E[log Y] and E[Y] is below 1e-12, and b is told by E[1/Y].
+    np.testing.assert_allclose([p, a], [alpha, 2 * alpha / e_y], rtol=1e-9)
+    if e_inv == 1e30:
+        np.testing.assert_allclose(gig_means(p, a, b)[1], e_inv, rtol=1e-9)
+    else:
+        assert b == 0

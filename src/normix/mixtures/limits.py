@@ -72,19 +72,15 @@ def nearness(law: Law) -> Nearness:
     return Nearness(omega, y * skew / omega, skew, y)
 
 
-def collapsed(
-    law: Law, near: Nearness, scale: Float[Array, " d"], part: float | None = None
-) -> Bool[Array, ""]:
+def collapsed(law: Law, near: Nearness, scale: Float[Array, " d"]) -> Bool[Array, ""]:
     """Whether a column's values about its typical one lie closer than digits tell.
 
-    Closer than a ``part`` of ``scale``, standard deviations of the data. Only columns
-    with many equal values, or very few rows, draw a law there, and its likelihood to
-    infinity.
+    Beside ``scale``, standard deviations of the data. Only columns with many equal
+    values, or very few rows, draw a law there, and its likelihood to infinity.
     """
     width = near.y * law.dispersion.variances()
     square = width + (near.y * law.gamma) ** 2 / near.omega
-    if part is None:
-        part = 100 * float(jnp.finfo(law.gig.dtype).eps)
+    part = 100 * float(jnp.finfo(law.gig.dtype).eps)
     return (square <= part**2 * scale**2).any()
 
 

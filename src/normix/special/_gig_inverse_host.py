@@ -6,6 +6,9 @@ import numpy as np
 
 from normix.special._gig_host import gig_moments_host
 
+# Below it a law counts as one on the boundary.
+_LOWEST = np.log(np.finfo(float).tiny)
+
 
 def host_solve(r0, c0, limit, p0, log_z0, *, method: str, maxiter: int, tol: float):
     """``p``, ``log z``, ``log(E e^t/E e^-t)`` by SciPy, with ``kve`` as the kernel."""
@@ -15,7 +18,7 @@ def host_solve(r0, c0, limit, p0, log_z0, *, method: str, maxiter: int, tol: flo
 
     def value_and_slope(x):
         p, log_z, log_s = (float(v) for v in x)
-        z = np.exp(log_z)
+        z = np.exp(max(log_z, _LOWEST))
         log_kve, log_mean, down, up = gig_moments_host(p, z)
         grow, spread = np.exp(r0 / 2), np.cosh(log_s)
         value = (
@@ -32,7 +35,7 @@ def host_solve(r0, c0, limit, p0, log_z0, *, method: str, maxiter: int, tol: flo
     if method == "newton":
         # Scale eliminated, the square system (r, c); damped where a step overshoots.
         def misfit(x):
-            _, log_mean, down, up = gig_moments_host(x[0], np.exp(x[1]))
+            _, log_mean, down, up = gig_moments_host(x[0], np.exp(max(x[1], _LOWEST)))
             r = np.log(up) + np.log(down)
             c = log_mean - 0.5 * (np.log(up) - np.log(down))
             return np.array([r / r0 - 1, (c - c0) / limit], float)
@@ -67,5 +70,5 @@ def host_solve(r0, c0, limit, p0, log_z0, *, method: str, maxiter: int, tol: flo
 
 def _with_tilt(x: np.ndarray) -> np.ndarray:
     """``p``, ``log z`` and ``log(E e^t/E e^-t)`` of that law."""
-    _, _, down, up = gig_moments_host(x[0], np.exp(x[1]))
+    _, _, down, up = gig_moments_host(x[0], np.exp(max(x[1], _LOWEST)))
     return np.append(x, np.log(up) - np.log(down))

@@ -312,7 +312,9 @@ def _completed(eta, r, at: _Reduced, p, log_z, tilt) -> Float[Array, " 3"]:
     log_s = 0.5 * (jnp.log(e_y) - jnp.log(e_inv) - tilt)
     inside = jnp.stack([p, z * jnp.exp(-log_s), z * jnp.exp(log_s)])
 
-    solution = jnp.where(at.at_edge, _edge(eta, at.negative), inside)
+    # Where z underflows a law is taken for one on the boundary: so it is here.
+    on_edge = at.at_edge | (z < jnp.finfo(z.dtype).tiny)
+    solution = jnp.where(on_edge, _edge(eta, at.negative), inside)
     return jnp.where(at.attainable, solution, jnp.nan)
 
 

@@ -14,8 +14,9 @@ from jaxtyping import Array, ArrayLike, Float
 
 from normix._passes import RowPasses
 from normix.fitting.em.outcome import AT_REST, Outcome
+from normix.mixtures.initial import mean_and_covariance
 from normix.mixtures.joint import JointNormalMixture
-from normix.mixtures.limits import collapsed, nearness
+from normix.mixtures.limits import nearness
 from normix.mixtures.marginal import MarginalMixture
 
 _AT_ONCE = 8192  # rows whose bits stay in a cache
@@ -94,15 +95,40 @@ def ends_at_pole(
     """Whether a fit that seems to be at rest, or has lost its digits, is at a pole.
 
     See :func:`drawn_onto_rows`. Digits are lost on the way to a pole between rows that
-    are few as well: where the law is a millionth as wide as the data in some column.
+    are few as well, on a line or a plane: where the law is so narrow beside the data,
+    in some direction, that Σ has lost half of its digits.
     """
     lost = outcome == Outcome.DIVERGED
-    if lost:
-        law = fitted.law()
-        if collapsed(law, nearness(law), jnp.asarray(scale), 1e-6):
-            return True
+    half = float(np.finfo(fitted.mu.dtype).eps) ** 0.25
+    if lost and _narrowest(fitted, data, np.asarray(scale, float)) <= half:
+        return True
     about = data, fitted.mu, scale, share, weights
     return (lost or outcome in AT_REST) and drawn_onto_rows(*about)
+
+
+def _narrowest(
+    fitted: JointNormalMixture, data: Source, scale: Float[np.ndarray, " d"]
+) -> float:
+    """The least width of a law about its typical value, by that of the data there.
+
+    In any direction; of rows that are not at hand, along the columns alone.
+    """
+    law = fitted.law()
+    near = nearness(law)
+    skew = near.y * law.gamma / jnp.sqrt(near.omega)
+    sigma = near.y * law.dispersion.matrix() + jnp.outer(skew, skew)
+    between = np.outer(scale, scale)
+    whole = np.asarray(sigma, float) / between
+    if not isinstance(data, np.ndarray):
+        return float(np.sqrt(np.diagonal(whole).min()))
+    from scipy import linalg  # here, for a quick import of normix
+
+    cov = np.asarray(mean_and_covariance(data)[1], float) / between
+    try:
+        widths = linalg.eigh(whole, cov, eigvals_only=True)
+    except linalg.LinAlgError:  # so few rows that their covariance has no root
+        widths = np.diagonal(whole) / np.diagonal(cov)
+    return float(np.sqrt(max(widths.min(), 0.0)))
 
 
 def drawn_onto_rows(
