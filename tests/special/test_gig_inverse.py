@@ -319,11 +319,9 @@ def test_moments_whose_law_has_an_argument_that_underflows(backend, e_inv, refle
     p, a, b = gig_from_expectation(eta, (backend, "newton", 100, 1e-10))
     if reflected:
         p, a, b = -p, b, a
-    alpha = optimize.brentq(
-        lambda x: float(mpmath.log(x) - mpmath.digamma(x)) - (np.log(e_y) - e_log),
-        1e-3,
-        10,
-        xtol=1e-15,
+    gap = np.log(e_y) - e_log
+    alpha: Any = optimize.brentq(
+        lambda x: float(mpmath.log(x) - mpmath.digamma(x)) - gap, 1e-3, 10, xtol=1e-15
     )
     # The share of b in E[log Y] and E[Y] is below 1e-12, and b is told by E[1/Y].
     np.testing.assert_allclose([p, a], [alpha, 2 * alpha / e_y], rtol=1e-9)

@@ -91,3 +91,13 @@ def _at(joint: JointNormalMixture, point: Array) -> JointNormalMixture:
 def _score(joint: JointNormalMixture, X: Array) -> Array:
     law = joint.law()
     return score_of_rows(law, X, joint.moving)[:, joint.free]
+
+
+def n_parameters(joint: JointNormalMixture, held: tuple[str, ...] = ()) -> int:
+    """How many parameters the law of X has, less those ``held``: "mu", "p", "gamma".
+
+    Turning the loadings of a factor form leaves the law as it is.
+    """
+    d, r = joint.d, joint.dispersion.rank
+    fewer = {"mu": d, "gamma": d, "p": 1}
+    return len(joint.free) - r * (r - 1) // 2 - sum(fewer[name] for name in held)

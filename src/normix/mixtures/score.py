@@ -36,7 +36,7 @@ def score(
     limit, has the derivative 0.
     """
     own = swept.head[5:] / swept.head[1]
-    slopes = _slopes(at, frame.means(swept), own).in_units(unit)
+    slopes = slopes_given(at, frame.means(swept), own).in_units(unit)
     return pulled_back(at.in_units(1 / unit), slopes, moving)
 
 
@@ -56,15 +56,21 @@ def score_of_rows(
         one = PosteriorMeans(*given_x[:, None])
         zero = jnp.zeros_like(at.mu)
         eta = at.dispersion.collect((x - at.mu)[None], zero, at.gamma, one)
-        return pulled_back(at, _slopes(at, eta, found[-1]), moving)
+        return pulled_back(at, slopes_given(at, eta, found[-1]), moving)
 
     return jax.vmap(of_row)(X, found[:-1])
 
 
-def _slopes(at: Law, eta: MixtureStatistics, own: Float[Array, " 3"]) -> Law:
+def slopes_given(
+    at: Law,
+    eta: MixtureStatistics,
+    own: Float[Array, " 3"],
+    mu: Float[Array, " d"] | None = None,
+) -> Law:
     """Of the expected log-density of the complete data, by μ, γ, Σ and (p, a, b).
 
-    ``own``: the means of the mixing law itself.
+    ``own``: the means of the mixing law itself. ``eta``: those of ``X`` less a point
+    that ``mu`` is counted from, by default the law's own μ.
     """
     _, a, b = at.gig
     excess = jnp.stack(
@@ -75,5 +81,6 @@ def _slopes(at: Law, eta: MixtureStatistics, own: Float[Array, " 3"]) -> Law:
             -0.5 * jnp.where(b > 0, eta.E_inv_Y - own[1], 0.0),
         ]
     )
-    given_y = at.dispersion.gradient(eta, jnp.zeros_like(at.mu), at.gamma)
+    about = jnp.zeros_like(at.mu) if mu is None else mu
+    given_y = at.dispersion.gradient(eta, about, at.gamma)
     return Law(*given_y, excess)

@@ -52,13 +52,27 @@ def log_mode_of_roots(p: Real, root_a: Real, root_b: Real) -> Real:
     )
 
 
+@jax.custom_jvp
 def typical_value(p: Real, a: Real, b: Real) -> Real:
-    """That mode, exponentiated.
+    """That mode, exponentiated; with slopes in the limits.
 
     A scale of Y in closed form, finite and positive also where its mean is infinite.
     """
     total = _total(p, a, b)
     return jnp.where(p >= 0, total / jnp.where(p >= 0, a, 1.0), b / total)
+
+
+@typical_value.defjvp
+def _typical_value_jvp(primals, tangents):
+    m = typical_value(*primals)
+    return m, m * _change(m, primals, tangents)
+
+
+def _change(m, primals, tangents):
+    """Of the mode of log Y; ``m`` is its exponential."""
+    _, a, b = primals
+    change = tangents[0] - 0.5 * m * tangents[1] + 0.5 / m * tangents[2]
+    return change / (0.5 * (a * m + b / m))
 
 
 @jax.custom_jvp
@@ -69,10 +83,8 @@ def mode(p: Real, a: Real, b: Real) -> tuple[Real, Real]:
 
 @mode.defjvp
 def _mode_jvp(primals, tangents):
-    p, a, b = primals
     m, log_m = mode(*primals)
-    change = tangents[0] - 0.5 * m * tangents[1] + 0.5 / m * tangents[2]
-    change = change / (0.5 * (a * m + b / m))
+    change = _change(m, primals, tangents)
     return (m, log_m), (m * change, change)
 
 

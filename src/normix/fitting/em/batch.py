@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 import equinox as eqx
 import jax
@@ -24,11 +24,12 @@ from normix._loops import eagerly
 from normix._passes import Data, RowPasses, passes_over
 from normix.fitting.em.acceleration import ACCELERATIONS
 from normix.fitting.em.acceptance import Status
+from normix.fitting.em.data import FitData, counted, total
 from normix.fitting.em.drive import Iteration, driven, ended, rehearsed, traced
 from normix.fitting.em.edges import edge
 from normix.fitting.em.options import ALGORITHMS, Options, bounded
 from normix.fitting.em.outcome import AT_REST, Outcome
-from normix.fitting.em.poles import Source, ends_at_pole, largest_group
+from normix.fitting.em.poles import ends_at_pole, largest_group
 from normix.fitting.em.problem import Asked, Held, Plan, posed
 from normix.fitting.em.report import Report
 from normix.fitting.em.result import EMResult
@@ -228,7 +229,7 @@ class BatchEMFitter(Options):
         report.closing(result)
         return result
 
-    def _data(self, model: MarginalMixture, X: Data, weights) -> _Data:
+    def _data(self, model: MarginalMixture, X: Data, weights) -> FitData:
         """Checked rows in the form that their place asks for."""
         passes = passes_over(X, model._axes)
         if passes is not None:
@@ -249,20 +250,23 @@ class BatchEMFitter(Options):
             rows = rows.astype(dtype)
             w = None if w is None else w.astype(dtype)
             in_one = InOne(rows, w, moments_of(rows), layout)
-            return _Data(in_one, _counted(rows.shape[0], w), dtype, rows, None)
+            return FitData(
+                in_one, counted(rows.shape[0], w), total(rows.shape[0], w), dtype, rows
+            )
         if layout.mesh is not None:
             spread = rows_on_devices(rows, w, dtype, layout)
-            n = _counted(rows.shape[0], w)
-            return _Data(spread, n, dtype, sample_of(rows, layout), rows, w)
+            n = counted(rows.shape[0], w), total(rows.shape[0], w)
+            return FitData(spread, *n, dtype, sample_of(rows, layout), rows, w)
         host = np.asarray(rows)
         weighed = None if w is None else np.asarray(w)
         size = block_length(len(host), self.chunk_size)
         blocks = blocks_in_memory(host, weighed, moments_of(host), dtype, size)
-        counted = host if weighed is None else host[weighed > 0]
+        seen = host if weighed is None else host[weighed > 0]
         kept = None if weighed is None else weighed[weighed > 0]
-        return _Data(blocks, float(len(counted)), dtype, host, counted, kept)
+        n = float(len(seen)), total(len(seen), kept)
+        return FitData(blocks, *n, dtype, host, seen, kept)
 
-    def _data_in_passes(self, model, passes: RowPasses, weights) -> _Data:
+    def _data_in_passes(self, model, passes: RowPasses, weights) -> FitData:
         watch = Independence(equal_only=model.takes_collinear)
 
         def check(chunk):
@@ -275,9 +279,10 @@ class BatchEMFitter(Options):
         moments = Moments(found.mean.astype(dtype), found.scale.astype(dtype))
         size = block_length(found.n, self.chunk_size)
         blocks = blocks_in_passes(passes, found.n, w, moments, dtype, size)
-        return _Data(blocks, _counted(found.n, w), dtype, None, passes, w)
+        n = counted(found.n, w), total(found.n, w)
+        return FitData(blocks, *n, dtype, None, passes, w)
 
-    def _run(self, like: MarginalMixture, joint, data: _Data, told) -> EMResult:
+    def _run(self, like: MarginalMixture, joint, data: FitData, told) -> EMResult:
         """One fit from one start."""
         rows, held, rule = data.rows, self.held(like), self.eta_update
         plan, asked = self._asked(joint, rows, data.n, held)
@@ -304,9 +309,7 @@ class BatchEMFitter(Options):
         if data.source is not None and at.outcome in AT_REST:
             gig, has_order = np.asarray(state.model)[-3:], plan.law.has_order
             limit = edge(at, gig, has_order, float(data.n), data.source, data.weights)
-        return self._result(
-            like, fitted, at, history, data, bounded(held, like.d), limit
-        )
+        return self._result(like, fitted, at, history, data, held, limit)
 
     def _asked(self, joint, rows: Rows, n, held: Held) -> tuple[Plan, Asked]:
         plan = Plan(
@@ -340,10 +343,11 @@ class BatchEMFitter(Options):
         fitted: JointNormalMixture,
         at,
         history,
-        data: _Data,
-        is_bounded,
+        data: FitData,
+        held: Held,
         limit,
     ) -> EMResult:
+        is_bounded, least = bounded(held, like.d), held.alpha_min
         ties, has_pole = None, fitted.subordinator.bounded_below and not is_bounded
         if data.source is not None and (has_pole or at.outcome == Outcome.UNBOUNDED):
             ties = largest_group(data.source, data.weights)
@@ -366,26 +370,10 @@ class BatchEMFitter(Options):
             ties=ties,
             bounded=is_bounded,
             edge=limit,
+            n_obs=data.total,
+            held=self.held_names(),
+            alpha_min=None if least is None or is_traced(least) else float(least),
         )
-
-
-class _Data(NamedTuple):
-    """Rows for E-steps, and other views of them."""
-
-    rows: Rows
-    n: Any  # rows that weigh something
-    dtype: np.dtype
-    sample: np.ndarray | Array | None  # rows for random starts
-    source: Source | None  # for what is told of equal rows; None under jit
-    weights: Any = None  # theirs; None counts each once
-
-
-def _counted(n: int, weights: Array | np.ndarray | None) -> Any:
-    """How many of ``n`` rows weigh something; an array under ``jit``."""
-    if weights is None:
-        return float(n)
-    count = (weights > 0).sum()
-    return count if is_traced(count) else float(count)
 
 
 def _before_fit(joint: JointNormalMixture, rows: Blocks) -> None:

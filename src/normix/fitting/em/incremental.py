@@ -228,6 +228,8 @@ class IncrementalEMFitter(Options):
             elapsed_time=elapsed,
             log_likelihood=final,
             outcome=outcome,
+            n_obs=float(rows.shape[0]),
+            held=self.held_names(),
         )
 
 

@@ -95,6 +95,10 @@ class Options(eqx.Module):
         self._check_rule(model)
         return Held(mu, p, self._alpha_min(model, p))
 
+    def held_names(self) -> tuple[str, ...]:
+        """What the fit holds: of "mu", "p" and "gamma"."""
+        return (*sorted(self.fix or ()), *(("gamma",) if self.symmetric else ()))
+
     def _check_rule(self, model: MarginalMixture) -> None:
         """Raise ``ValueError`` for a rule with records of another form or size."""
         owner, form = type(model).__name__, model._dispersion_class

@@ -119,6 +119,8 @@ def _narrowest(
     sigma = near.y * law.dispersion.matrix() + jnp.outer(skew, skew)
     between = np.outer(scale, scale)
     whole = np.asarray(sigma, float) / between
+    if not np.isfinite(whole).all():
+        return np.inf
     if not isinstance(data, np.ndarray):
         return float(np.sqrt(np.diagonal(whole).min()))
     from scipy import linalg  # here, for a quick import of normix

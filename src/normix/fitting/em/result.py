@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
+from normix._arrays import is_traced
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.poles import caveat
+from normix.mixtures.charted import n_parameters
+
+if TYPE_CHECKING:
+    from normix.uncertainty.inference import Inference
 
 _LIMITS = {
     "normal": "a normal law",
@@ -46,6 +52,8 @@ class EMResult(eqx.Module):
     - ``starts``: of a fit with several starts the results of all, each field with an
       axis of starts in front; else None.
     - ``edge``: see :attr:`boundary`.
+    - ``n_obs``: how many observations there were, by weight.
+    - ``held``: what the fit held, of "mu", "p" and "gamma"; ``alpha_min``: its bound.
     - ``bounded``: whether ``alpha_min`` kept the likelihood bounded, or a fixed order.
 
     Inside ``jit`` or ``vmap`` every field is an array, and the histories have
@@ -65,6 +73,9 @@ class EMResult(eqx.Module):
     starts: EMResult | None = None
     bounded: bool = eqx.field(static=True, default=False)
     edge: str | None = eqx.field(static=True, default=None)
+    n_obs: Any = None
+    held: tuple[str, ...] = eqx.field(static=True, default=())
+    alpha_min: float | None = eqx.field(static=True, default=None)
 
     @property
     def diverged(self) -> Any:
@@ -100,6 +111,71 @@ class EMResult(eqx.Module):
         ``model`` is finite, and in digits of its likelihood at the limit.
         """
         return self.edge
+
+    @property
+    def n_parameters(self) -> int:
+        """The free parameters: without those that were held or are redundant.
+
+        A limit that the fit has ended in takes none away.
+        """
+        return n_parameters(self.model.joint, self.held)
+
+    @property
+    def aic(self) -> Any:
+        """Akaike's criterion: less is better."""
+        return 2 * self.n_parameters - 2 * self._total
+
+    @property
+    def bic(self) -> Any:
+        """Schwarz's criterion: less is better."""
+        return np.log(self.n_obs) * self.n_parameters - 2 * self._total
+
+    @property
+    def _total(self) -> Any:
+        return self.n_obs * self.log_likelihood
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{type(self.model).__name__} fit",
+            f"  ended:           {self.message}",
+        ]
+        if not jnp.ndim(self.outcome) and not is_traced(self):
+            total, mean = float(self._total), float(self.log_likelihood)
+            lines += [
+                f"  observations:    {float(self.n_obs):g}",
+                f"  log-likelihood:  {total:.6g}, {mean:.6g} an observation",
+                f"  parameters:      {self.n_parameters}",
+                f"  AIC, BIC:        {float(self.aic):.6g}, {float(self.bic):.6g}",
+                f"  iterations:      {int(self.n_iter)} in "
+                f"{float(self.elapsed_time):.3g} s",
+            ]
+        return "\n".join(lines)
+
+    def inference(
+        self,
+        X: ArrayLike,
+        weights: Float[ArrayLike, " n"] | None = None,
+        cov_type: str = "observed",
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> Inference:
+        """Standard errors, intervals and what follows; see :func:`normix.inference`.
+
+        ``X`` and ``weights`` are those of the fit. What it held is known.
+        """
+        from normix.uncertainty.inference import inference  # the layer above
+
+        return inference(
+            self.model,
+            X,
+            weights,
+            cov_type,
+            fix=[name for name in self.held if name != "gamma"],
+            symmetric="gamma" in self.held,
+            alpha_min=self.alpha_min,
+            boundary=self.edge,
+            columns=columns,
+        )
 
     @property
     def message(self) -> str:

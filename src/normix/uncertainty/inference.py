@@ -1,0 +1,379 @@
+"""How sure a fit is: standard errors, intervals, the delta method, influence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from normix._arrays import as_weights, check_option
+from normix._columns import column_names
+from normix.mixtures.coordinates import at_coordinates, coordinates
+from normix.mixtures.law import Law
+from normix.mixtures.marginal import MarginalMixture
+from normix.mixtures.model_steps import mean_log_likelihood, packed
+from normix.mixtures.rows import moments_of
+from normix.uncertainty.held import Chart, chart_of
+from normix.uncertainty.information import At, information_of, law_at, placed
+from normix.uncertainty.parameters import (
+    in_words,
+    is_positive,
+    parameter_names,
+    parameter_units,
+)
+from normix.uncertainty.summary import Summary, summary_of
+
+if TYPE_CHECKING:
+    import pandas as pd  # pyright: ignore[reportMissingImports]
+
+COV_TYPES = ("observed", "opg", "sandwich")
+# Nats that may still be gained at a maximum: an estimate is √(2 gain) standard errors
+# from it, here a seventh of one.
+_AT_MAXIMUM = 0.01
+# Eigenvalues of an information, in units in which its diagonal is 1, that are lost in
+# the rounding of its terms.
+_LOST = 1e-10
+
+
+class Delta(NamedTuple):
+    """A function of the model: its value, standard error and interval."""
+
+    value: Any
+    bse: Any
+    conf_int: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """Estimates of a fit and how sure they are.
+
+    Names are those of statsmodels. Parameters are the classical ones in the gauge
+    where ``E[Y] = 1``, in which nothing is redundant: ``mu``, ``gamma``, the entries of
+    Σ, and of Y ``lam`` (normal inverse Gaussian), ``alpha`` (variance gamma, skew t),
+    ``p`` and ``alpha_bar = √(ab)`` (generalized hyperbolic). Where ``E[Y]`` is infinite
+    the density of ``log Y`` is highest at 0 instead.
+
+    - ``names``, ``params``, ``bse``: of every parameter its name, estimate and standard
+      error, NaN where the data do not determine it; 0 where it is held.
+    - ``llf``: the log-likelihood of all observations; ``nobs``: how many, by weight;
+      ``df_model``: the number of free parameters.
+    - ``held``: what is no parameter, in words: fixed, symmetric, on a boundary.
+    - ``undetermined``: what the data do not determine, in words.
+    - ``cov_type``: "observed", "opg" or "sandwich".
+    """
+
+    model: MarginalMixture
+    names: tuple[str, ...]
+    params: Float[np.ndarray, " p"]
+    llf: float
+    nobs: float
+    df_model: int
+    cov_type: str
+    held: tuple[str, ...]
+    undetermined: tuple[str, ...]
+    _chart: Chart
+    _at: At
+    _slopes: Float[np.ndarray, "p k"]  # of the parameters by free coordinates
+    _covariance: Float[np.ndarray, "k k"]  # of those
+    _inverse: Float[np.ndarray, "k k"]  # of the observed information
+    _scores: Float[np.ndarray, "n k"]  # by weight
+    _lost: Float[np.ndarray, "k m"]  # directions that nothing determines
+
+    def cov_params(self) -> Float[np.ndarray, "p p"]:
+        """The covariance of the estimates, NaN in what the data do not determine."""
+        cov = self._slopes @ self._covariance @ self._slopes.T
+        lost = self._unsure(self._slopes)
+        cov[lost, :] = cov[:, lost] = np.nan
+        return cov
+
+    @property
+    def bse(self) -> Float[np.ndarray, " p"]:
+        """Standard errors."""
+        return np.sqrt(np.diagonal(self.cov_params()))
+
+    @property
+    def zvalues(self) -> Float[np.ndarray, " p"]:
+        """Estimates over their standard errors; NaN for what is held."""
+        bse = self.bse
+        return self.params / np.where(bse > 0, bse, np.nan)
+
+    @property
+    def pvalues(self) -> Float[np.ndarray, " p"]:
+        """Of the hypothesis that a parameter is 0, two-sided, from the normal law."""
+        from scipy import special  # here, for a quick import of normix
+
+        return 2 * special.ndtr(-np.abs(self.zvalues))
+
+    def conf_int(self, alpha: float = 0.05) -> Float[np.ndarray, "p 2"]:
+        """Intervals of confidence ``1 - alpha``.
+
+        Of parameters that are positive they are symmetric in the logarithm.
+
+        **Raises**: ``ValueError`` unless ``0 < alpha < 1``.
+        """
+        z, bse = _quantile(alpha), self.bse
+        ends = self.params[:, None] + z * bse[:, None] * np.array([-1.0, 1.0])
+        positive = np.array([is_positive(name) for name in self.names])
+        safe = np.where(positive, self.params, 1.0)
+        grow = np.exp(np.minimum(z * bse / safe, 700.0))
+        by_log = np.stack([safe / grow, safe * grow], axis=1)
+        return np.where(positive[:, None], by_log, ends)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, ``2 df_model - 2 llf``."""
+        return 2 * self.df_model - 2 * self.llf
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, ``log(nobs) df_model - 2 llf``."""
+        return float(np.log(self.nobs)) * self.df_model - 2 * self.llf
+
+    def delta(self, f: Callable[[Any], ArrayLike], *, alpha: float = 0.05) -> Delta:
+        """A function of the model with its standard error, by the delta method.
+
+        ``f`` takes a model such as the fitted one and returns a number or an array,
+        differentiably in JAX; ``conf_int`` has a last axis of two ends. Its derivative
+        compiles anew for every function.
+
+        **Raises**: ``ValueError`` where ``f`` returns no numbers, and for an ``alpha``
+        outside ``(0, 1)``.
+
+        >>> import numpy as np
+        >>> import normix
+        >>> X = np.random.default_rng(0).standard_t(5, 300)
+        >>> fit = normix.UnivariateNormalInverseGaussian.default_init(X).fit(X)
+        >>> of_quantile = fit.inference(X).delta(lambda model: model.ppf(0.99))
+        >>> bool(0.1 < of_quantile.bse < 1.0)
+        True
+        """
+        z = _quantile(alpha)
+        basis = jnp.asarray(np.eye(len(self._chart.free))[:, self._chart.free])
+        family, frame = type(self.model), self.model.joint.frame
+        moving = self._chart.moving
+
+        def moved(step: Array) -> Array:
+            law = law_at(self._at, frame)
+            point = coordinates(law, moving) + basis.astype(step.dtype) @ step
+            law = at_coordinates(law, point, moving)
+            law = law.in_units(self._at.unit).translated(self._at.centre)
+            value = f(family(self.model.joint.of_law(Law(*law))))
+            return _numbers(value)
+
+        here = jnp.zeros(basis.shape[1], self._at.vector.dtype)
+        value, slopes = jax.jit(lambda s: (moved(s), jax.jacfwd(moved)(s)))(here)
+        value, slopes = np.asarray(value), np.asarray(slopes, float)
+        flat = slopes.reshape(-1, slopes.shape[-1])
+        variances = ((flat @ self._covariance) * flat).sum(axis=1)
+        variances = np.where(self._unsure(flat), np.nan, np.maximum(variances, 0.0))
+        bse = np.sqrt(variances).reshape(value.shape)
+        ends = value[..., None] + z * bse[..., None] * np.array([-1.0, 1.0])
+        return Delta(value[()], bse[()], ends)
+
+    def influence(self) -> Float[np.ndarray, "n p"]:
+        """The change of every estimate if a row were left out, to first order.
+
+        Rows of X by parameters, in the order of ``names``.
+        """
+        return -self._scores @ self._inverse @ self._slopes.T
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """A table: printed as text, shown as HTML by a notebook."""
+        return summary_of(self, alpha)
+
+    def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """The table as a data frame of pandas, a row for every parameter."""
+        import pandas as pd  # pyright: ignore[reportMissingImports]
+
+        low, high = self.conf_int(alpha).T
+        columns = {
+            "estimate": self.params,
+            "bse": self.bse,
+            "z": self.zvalues,
+            "pvalue": self.pvalues,
+            "low": low,
+            "high": high,
+        }
+        return pd.DataFrame(columns, index=pd.Index(self.names, name="parameter"))
+
+    def __repr__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def _unsure(self, slopes: Float[np.ndarray, "p k"]) -> np.ndarray:
+        """Which of the functions with these slopes nothing determines."""
+        size = np.sqrt((slopes**2).sum(axis=1))
+        along = np.abs(slopes @ self._lost).max(axis=1, initial=0.0)
+        return along > 1e-3 * np.where(size > 0, size, 1.0)
+
+
+def inference(
+    model: MarginalMixture,
+    X: ArrayLike,
+    weights: Float[ArrayLike, " n"] | None = None,
+    cov_type: str = "observed",
+    *,
+    fix: Mapping[str, Any] | Iterable[str] | None = None,
+    symmetric: bool = False,
+    alpha_min: float | None = None,
+    boundary: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> Inference:
+    """Standard errors of a maximum-likelihood fit, and what follows from them.
+
+    - ``model``: a mixture in any form, at a maximum of the likelihood of ``X``.
+    - ``X``: the data, shape ``(n, d)``, or ``(n,)`` for a univariate model; the names
+      that a data frame gives its columns become those of the parameters.
+    - ``weights``: shape ``(n,)``; they count the rows.
+    - ``cov_type``: "observed", the inverse of the observed information; "opg", that of
+      the outer products of the scores; "sandwich", which holds for data of another law
+      as well (Huber, Proc. 5th Berkeley Symp., 1967; White, Econometrica 50, 1982).
+    - ``fix``, ``symmetric``, ``alpha_min``: what the fit held, as the fitter was told;
+      ``boundary``: the limit that it ended in. Of a fit,
+      :meth:`~normix.EMResult.inference` knows them.
+    - ``columns``: names of the columns, for those of the parameters.
+
+    The information is exact, by Louis' formula (J. R. Stat. Soc. B 44, 1982).
+
+    **Raises**: ``ValueError`` for a model that is not at a maximum, by how many nats;
+    fewer rows than parameters; an unknown ``cov_type``; data that do not fit the model;
+    a row at the location of a model with a density that is not smooth there.
+
+    >>> import numpy as np
+    >>> import normix
+    >>> X = np.random.default_rng(0).standard_t(5, 300)
+    >>> fit = normix.UnivariateNormalInverseGaussian.default_init(X).fit(X)
+    >>> normix.inference(fit.model, X).names
+    ('mu', 'gamma', 'sigma', 'lam')
+    """
+    check_option("cov_type", cov_type, COV_TYPES)
+    rows = np.asarray(model._rows(X, model.d))
+    w = None
+    if weights is not None:
+        w = np.asarray(as_weights(weights, len(rows)), rows.dtype)
+        rows, w = rows[w > 0], w[w > 0]
+    nobs = float(len(rows) if w is None else w.sum())
+    vector = packed(model.joint)
+    chart = chart_of(model, vector, fix, symmetric, boundary, alpha_min)
+    k = int(chart.free.sum()) - chart.redundant.shape[1]
+    if len(rows) <= k:
+        raise ValueError(f"{len(rows)} rows cannot tell of {k} parameters")
+    moments = moments_of(rows)
+    at = placed(vector, *moments)
+    frame = model.joint.frame
+    p, a, _ = (float(x) for x in np.asarray(vector)[-3:])
+    unit_mean = a > 0 or p < -1  # where E[Y] is finite
+    shape = frame, chart.moving, chart.names, unit_mean
+    found, known = information_of(at, rows, w, *shape)
+    to_full, free = np.asarray(known.to_full, float), chart.free
+    information = np.asarray(known.information, float)
+    information = information - to_full.T @ np.asarray(found.missing, float) @ to_full
+    information = information[np.ix_(free, free)]
+    scores = (np.asarray(found.scores, float) @ to_full)[:, free]
+    if not (np.isfinite(information).all() and np.isfinite(scores).all()):
+        raise ValueError(
+            "the likelihood is not smooth at this model: a row lies at its location, "
+            "where the density has no derivative"
+        )
+    weighed = scores if w is None else scores * w[:, None]
+    inverse, lost = _inverse_of(information, chart.redundant)
+    _check_maximum(weighed.sum(axis=0), inverse, nobs)
+    covariance = _covariance(cov_type, inverse, scores.T @ weighed, chart.redundant)
+    of_jax = None if w is None else jnp.asarray(w)
+    of_columns = column_names(X) if columns is None else list(columns)
+    if of_columns is not None and len(of_columns) != model.d:
+        raise ValueError(f"{len(of_columns)} names of columns for {model.d} columns")
+    names = parameter_names(model.d, of_columns, model._axes == 1)
+    units = parameter_units(np.asarray(moments.scale, float), len(chart.names))
+    params = np.asarray(known.classical, float) * units
+    params[: model.d] += np.asarray(moments.centre, float)
+    slopes = np.asarray(known.slopes, float)[:, free] * units[:, None]
+    every = (*names, *chart.names)
+    return Inference(
+        model=model,
+        names=every,
+        params=params,
+        llf=nobs * float(mean_log_likelihood(model.joint, jnp.asarray(rows), of_jax)),
+        nobs=nobs,
+        df_model=k,
+        cov_type=cov_type,
+        held=chart.notes,
+        undetermined=tuple(in_words(slopes @ v, params, every) for v in lost.T),
+        _chart=chart,
+        _at=at,
+        _slopes=slopes,
+        _covariance=covariance,
+        _inverse=inverse,
+        _scores=weighed,
+        _lost=lost,
+    )
+
+
+def _inverse_of(
+    information: np.ndarray, redundant: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse where the data tell something, and the directions where not.
+
+    Directions in which the law does not change at all are left out.
+    """
+    k = len(information)
+    basis = np.eye(k)
+    if redundant.size:
+        basis = np.linalg.svd(redundant)[0][:, redundant.shape[1] :]
+        information = basis.T @ information @ basis
+    scale = np.sqrt(np.maximum(np.diagonal(information), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    if values.min(initial=0.0) < -len(values) * _LOST:
+        raise ValueError(
+            "the model is not at a maximum: the likelihood is convex in some direction"
+        )
+    told = values > len(values) * _LOST
+    vectors = vectors / scale[:, None]
+    inverse = (vectors[:, told] / values[told]) @ vectors[:, told].T
+    lost = basis @ vectors[:, ~told]
+    return basis @ inverse @ basis.T, lost / np.sqrt((lost**2).sum(axis=0))
+
+
+def _check_maximum(score: np.ndarray, inverse: np.ndarray, nobs: float) -> None:
+    gain = 0.5 * score @ inverse @ score
+    if not gain <= _AT_MAXIMUM:
+        raise ValueError(
+            f"the model is not at a maximum of the likelihood of these {nobs:g} rows: "
+            f"about {gain:.3g} nats are to be gained. Fit on, with a smaller tol; or "
+            "say what the fit held, by fix, symmetric and alpha_min"
+        )
+
+
+def _covariance(
+    cov_type: str, inverse: np.ndarray, outer: np.ndarray, redundant: np.ndarray
+) -> np.ndarray:
+    if cov_type == "observed":
+        return inverse
+    if cov_type == "opg":
+        return _inverse_of(outer, redundant)[0]
+    return inverse @ outer @ inverse
+
+
+def _numbers(value: object) -> Array:
+    try:
+        found = jnp.asarray(value)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or not jnp.issubdtype(found.dtype, jnp.inexact):
+        raise ValueError(f"f must return a number or an array of them, got {value!r}")
+    return found
+
+
+def _quantile(alpha: float) -> float:
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must be between 0 and 1, got {alpha}")
+    from scipy import special  # here, for a quick import of normix
+
+    return float(-special.ndtri(0.5 * alpha))
