@@ -94,6 +94,8 @@ from normix.mixtures.variance_gamma import (
 )
 from normix.mixtures.variance_gamma import VarianceGamma as VarianceGamma
 from normix.special.bessel import log_kv as log_kv
+from normix.uncertainty.bootstrap import Bootstrap as Bootstrap
+from normix.uncertainty.bootstrap import bootstrap as bootstrap
 from normix.uncertainty.compare import Comparison as Comparison
 from normix.uncertainty.compare import compare as compare
 from normix.uncertainty.compare import lr_test as lr_test

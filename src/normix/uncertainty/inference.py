@@ -153,6 +153,32 @@ class Inference:
         True
         """
         z = _quantile(alpha)
+        value, slopes = self._derivative(f)
+        flat = slopes.reshape(-1, slopes.shape[-1])
+        variances = ((flat @ self._covariance) * flat).sum(axis=1)
+        variances = np.where(self._unsure(flat), np.nan, np.maximum(variances, 0.0))
+        bse = np.sqrt(variances).reshape(value.shape)
+        ends = value[..., None] + z * bse[..., None] * np.array([-1.0, 1.0])
+        return Delta(value[()], bse[()], ends)
+
+    def influence(
+        self, f: Callable[[Any], ArrayLike] | None = None
+    ) -> Float[np.ndarray, "n p"]:
+        """The change of every estimate if a row were left out, to first order.
+
+        Rows of X by parameters, in the order of ``names``; with ``f``, a function of
+        the model as :meth:`delta` takes it, by the entries of its value.
+        """
+        slopes = self._slopes
+        if f is not None:
+            slopes = self._derivative(f)[1]
+            slopes = slopes.reshape(-1, slopes.shape[-1])
+        return -self._scores @ self._inverse @ slopes.T
+
+    def _derivative(
+        self, f: Callable[[Any], ArrayLike]
+    ) -> tuple[np.ndarray, Float[np.ndarray, "... k"]]:
+        """The value of a function of the model, and its slopes by free coordinates."""
         basis = jnp.asarray(np.eye(len(self._chart.free))[:, self._chart.free])
         family, frame = type(self.model), self.model.joint.frame
         moving = self._chart.moving
@@ -167,20 +193,7 @@ class Inference:
 
         here = jnp.zeros(basis.shape[1], self._at.vector.dtype)
         value, slopes = jax.jit(lambda s: (moved(s), jax.jacfwd(moved)(s)))(here)
-        value, slopes = np.asarray(value), np.asarray(slopes, float)
-        flat = slopes.reshape(-1, slopes.shape[-1])
-        variances = ((flat @ self._covariance) * flat).sum(axis=1)
-        variances = np.where(self._unsure(flat), np.nan, np.maximum(variances, 0.0))
-        bse = np.sqrt(variances).reshape(value.shape)
-        ends = value[..., None] + z * bse[..., None] * np.array([-1.0, 1.0])
-        return Delta(value[()], bse[()], ends)
-
-    def influence(self) -> Float[np.ndarray, "n p"]:
-        """The change of every estimate if a row were left out, to first order.
-
-        Rows of X by parameters, in the order of ``names``.
-        """
-        return -self._scores @ self._inverse @ self._slopes.T
+        return np.asarray(value), np.asarray(slopes, float)
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """A table: printed as text, shown as HTML by a notebook."""
