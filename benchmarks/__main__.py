@@ -1,7 +1,8 @@
 """``python -m benchmarks [OUT.json [SUITE ...]]``: timings, printed and as JSON.
 
-The suites are cold, kernel, gig, em, fits and large; all of them unless some are named.
-How far fits of difficult data get is shown by ``python -m benchmarks.difficult``.
+The suites are cold, kernel, gig, em, fits, large and inference; all of them unless some
+are named. How far fits of difficult data get is shown by ``python -m
+benchmarks.difficult``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def processor() -> str:
 
 def main() -> None:
     """Run the benchmarks in turn."""
-    from benchmarks import cold, em, fits, gig, kernel, large
+    from benchmarks import cold, em, fits, gig, inference, kernel, large
     from benchmarks.timing import show
 
     default = Path(__file__).parent / "results" / "latest.json"
@@ -51,6 +52,7 @@ def main() -> None:
         "em": ("EM, normal inverse Gaussian", em.run),
         "fits": ("Whole fits", fits.run),
         "large": ("Rows on disk", large.run),
+        "inference": ("Standard errors", inference.run),
     }
     chosen = sys.argv[2:] or list(suites)
     if unknown := set(chosen) - set(suites):

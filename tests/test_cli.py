@@ -253,9 +253,47 @@ def test_not_text(tmp_path: Path) -> None:
     assert failure(path) == f"cannot read {path}: it is not text in UTF-8"
 
 
+def test_intervals(csv: Path, X: np.ndarray, fitted: EMResult) -> None:
+    """Those of the inference, by either way; held parameters are told."""
+    told = run(csv, "--ci", ".9").output
+    found = fitted.inference(X, columns=NAMES)
+    for line in str(found.summary(0.1)).splitlines()[-9:-1]:
+        assert line in told
+    symmetric = run(csv, "--symmetric", "--ci", ".9").output
+    assert "Held: gamma is 0 by assumption." in symmetric
+    drawn = run(csv, "--ci", ".9", "--bootstrap", "20").output
+    assert "By resampled rows; 0 of 20 fits failed." in drawn
+    row = next(line for line in drawn.splitlines() if line.startswith("lam "))
+    _, estimate, error, low, high = row.split()
+    assert float(low) < float(estimate) < float(high)
+    assert float(error) == pytest.approx(found.bse[-1], rel=0.6)
+    assert "--bootstrap needs --ci" in failure(csv, "--bootstrap", "20")
+
+
+def test_all_families_and_factors(csv: Path, X: np.ndarray) -> None:
+    """A table of all, and the report of the least BIC; a form with factors."""
+    told = run(csv, "--family", "all").output
+    table = normix.compare(X, symmetric=(False,))
+    assert all(fit.label in told for fit in table.fits) and "* the least" in told
+    best = type(table.best().model).__name__
+    words = re.sub("([A-Z])", r" \1", best).strip().lower()
+    assert words.capitalize() in told or "Generalized" in told
+    factors = run(csv, "--factors", "1").output
+    assert "Factor normal inverse Gaussian distribution" in factors
+
+
+def test_a_variance_that_is_infinite(tmp_path: Path) -> None:
+    """A skew t law of heavy tails is reported all the same."""
+    x = np.random.default_rng(0).standard_t(1.5, 400)
+    x = x + 0.5 * np.abs(x)
+    path = tmp_path / "heavy.csv"
+    path.write_text("A\n" + "\n".join(map(str, x)))
+    assert " inf" in run(path, "--family", "t").output
+
+
 def test_unknown_family(csv: Path) -> None:
     message = failure(csv, "--family", "cauchy")
-    assert message == "unknown family 'cauchy'; known: nig, vg, skew-t, gh"
+    assert message == "unknown family 'cauchy'; known: nig, vg, skew-t, t, gh, all"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +23,10 @@ _FAMILIES = {
     "nig": "NormalInverseGaussian",
     "vg": "VarianceGamma",
     "skew-t": "NormalInverseGamma",
+    "t": "NormalInverseGamma",
     "gh": "GeneralizedHyperbolic",
 }
+_ALL = "all"
 _INTERRUPTED = 130  # as shells count: 128 + SIGINT
 
 
@@ -41,7 +43,27 @@ def main() -> None:
     default="nig",
     metavar="NAME",
     help="The family to fit: nig (normal inverse Gaussian), vg (variance gamma), "
-    "skew-t, or gh (generalized hyperbolic).",
+    "skew-t or t, gh (generalized hyperbolic); or all, which compares them and goes on "
+    "with the one of the least BIC.",
+)
+@click.option("--symmetric", is_flag=True, help="Hold the skewness gamma at 0.")
+@click.option(
+    "--factors",
+    type=click.IntRange(min=1),
+    metavar="R",
+    help="A dispersion of R factors and a diagonal, for many columns.",
+)
+@click.option(
+    "--ci",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    metavar="LEVEL",
+    help="Standard errors of all parameters, and intervals of this level, such as .95.",
+)
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="With --ci: by fits to N resamples of the rows, not by the information.",
 )
 @click.option(
     "--columns", metavar="A,B,...", help="The columns to fit; all of them by default."
@@ -70,6 +92,10 @@ def main() -> None:
 def fit(
     file: str | None,
     family: str,
+    symmetric: bool,
+    factors: int | None,
+    ci: float | None,
+    bootstrap: int | None,
     columns: str | None,
     returns: bool,
     plot: str | None,
@@ -89,14 +115,18 @@ def fit(
       normix fit
       normix fit returns.csv --plot margins.png
       normix fit prices.csv --returns --columns AAPL,MSFT --save model.json
+      normix fit returns.csv --family all
+      normix fit returns.csv --symmetric --ci .95
 
     In Python, normix.load("model.json") brings a saved model back.
     """
     start = time.perf_counter()
-    name = _FAMILIES.get(family.lower())
-    if name is None:
-        known = ", ".join(_FAMILIES)
+    family = family.lower()
+    if family not in (*_FAMILIES, _ALL):
+        known = ", ".join((*_FAMILIES, _ALL))
         raise Failure(f"unknown family {family!r}; known: {known}")
+    if bootstrap is not None and ci is None:
+        raise Failure("--bootstrap needs --ci LEVEL")
     if plot is not None:
         check_picture(plot)
     for path in (plot, save):
@@ -105,8 +135,14 @@ def fit(
     try:
         with deadly():
             table = _load(file, columns, returns)
-            result = _fit(table, name, tol, max_iter)
+            options = {"tol": tol, "max_iter": max_iter, "symmetric": symmetric}
+            if family == _ALL:
+                result = _best(table, options, factors)
+            else:
+                result = _fit(table, _FAMILIES[family], options, factors)
             _report(result, table, start)
+            if ci is not None:
+                _intervals(result, table, ci, bootstrap)
             _write(result, table, plot, save)
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
@@ -122,7 +158,45 @@ def _load(file: str | None, columns: str | None, prices: bool) -> Table:
     return load_data(file, chosen, prices)
 
 
-def _fit(table: Table, family: str, tol: float, max_iter: int) -> EMResult:
+def _best(table: Table, options: dict[str, Any], factors: int | None) -> EMResult:
+    """All families in a table, and the fit of the least BIC."""
+    import jax
+
+    import normix
+    from normix._cli.summary import standardised
+
+    click.echo(f"Fitting {_size(table)}, all families", err=True)
+    jax.config.update("jax_enable_x64", True)
+    normix.cache_compilations()
+    fitter = normix.BatchEMFitter(**options)
+    symmetric, forms = (options["symmetric"],), (factors or 0,)
+    try:
+        found = normix.compare(
+            table.values, symmetric=symmetric, factors=forms, fitter=fitter
+        )
+        best = found.best()
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    click.echo(f"{found}\n")
+    return dataclasses.replace(best, model=standardised(best.model))
+
+
+def _intervals(
+    result: EMResult, table: Table, level: float, resamples: int | None
+) -> None:
+    """Standard errors and intervals; a model that has none is told, and no failure."""
+    from normix._cli.summary import intervals
+
+    try:
+        told = intervals(result, table.values, table.columns, level, resamples)
+    except ValueError as error:
+        told = f"No standard errors: {error}."
+    click.echo(f"\n{told}")
+
+
+def _fit(
+    table: Table, family: str, options: dict[str, Any], factors: int | None
+) -> EMResult:
     """The fit, with its model in the scale where E[Y] = 1."""
     from normix._cli.progress import progress
 
@@ -143,9 +217,11 @@ def _fit(table: Table, family: str, tol: float, max_iter: int) -> EMResult:
         jax.config.update("jax_enable_x64", True)
         normix.cache_compilations()
         try:
-            model = getattr(normix, family).default_init(table.values)
+            form = family if factors is None else f"Factor{family}"
+            size = () if factors is None else (factors,)
+            model = getattr(normix, form).default_init(table.values, *size)
             shown.show("compiling the iteration ...")
-            fitter = normix.BatchEMFitter(tol=tol, max_iter=max_iter, track_ll=True)
+            fitter = normix.BatchEMFitter(**options, track_ll=True)
             result = fitter.fit(model, table.values, callback=shown.iteration)
         except ValueError as error:
             raise Failure(str(error)) from None

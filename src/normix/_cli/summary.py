@@ -12,8 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from normix.fitting.em.batch import BatchEMFitter
 from normix.fitting.em.result import EMResult
 from normix.mixtures.marginal import MarginalMixture
+from normix.uncertainty.bootstrap import bootstrap
+from normix.uncertainty.summary import text_table
 from normix.utils._text import words
 
 _MOST_CORRELATED = 12  # a larger matrix does not fit in a terminal
@@ -43,15 +46,6 @@ def standardised(model: MarginalMixture) -> MarginalMixture:
     return type(model)(model.joint.rescaled(scale))
 
 
-def free_parameters(model: MarginalMixture) -> int:
-    """The number of free parameters, with a full Σ.
-
-    One of the subordinator's is fixed by the choice of its scale.
-    """
-    d, subordinator = model.d, model.joint.subordinator
-    return 2 * d + d * (d + 1) // 2 + len(dataclasses.fields(subordinator)) - 1
-
-
 def normal_score(X: Float[np.ndarray, "n d"]) -> Score:
     """The normal law of maximum likelihood."""
     n, d = X.shape
@@ -64,12 +58,41 @@ def summary(result: EMResult, X: Float[np.ndarray, "n d"], names: Sequence[str])
     """What there is to say about a fit to the columns ``names`` of ``X``."""
     model = result.model
     n = len(X)
-    fitted = Score(n * float(result.log_likelihood), free_parameters(model), n)
+    fitted = Score(n * float(result.log_likelihood), result.n_parameters, n)
     parts = [_parameters(model, names), _mixing(model)]
     if 1 < model.d <= _MOST_CORRELATED:
         parts.append(_correlations(model, names))
     parts.append(_scores(words(type(model).__name__), fitted, normal_score(X)))
     return "\n\n".join(parts)
+
+
+def intervals(
+    result: EMResult,
+    X: Float[np.ndarray, "n d"],
+    names: Sequence[str],
+    level: float,
+    resamples: int | None,
+) -> str:
+    """Estimates with standard errors and intervals, by the information or resamples."""
+    found = result.inference(X, columns=names)
+    if resamples is None:
+        return str(found.summary(1 - level))
+    fitter = BatchEMFitter(symmetric="gamma" in result.held)
+    drawn = bootstrap(
+        result.model, X, resamples, key=jax.random.key(0), fitter=fitter, progress=True
+    )
+    ends = drawn.conf_int(found.of_model, alpha=1 - level)
+    errors = np.asarray(drawn.std(found.of_model))
+    rows = [
+        (name, *(f"{value:.5g}" for value in (estimate, error, *pair)))
+        for name, estimate, error, pair in zip(
+            found.names, found.params, errors, ends, strict=True
+        )
+    ]
+    share = 50 * (1 - level)
+    header = "", "estimate", "std err", f"{share:g}%", f"{100 - share:g}%"
+    failed = f"{drawn.n_failed} of {resamples} fits failed"
+    return "\n".join([*text_table(header, rows), f"By resampled rows; {failed}."])
 
 
 @jax.jit
@@ -90,8 +113,10 @@ def _columns(model: MarginalMixture):
 def _parameters(model: MarginalMixture, names: Sequence[str]) -> str:
     heads = ("mu", "gamma", "sigma", "mean", "sd", "skew", "ex.kurt")
     columns = [np.asarray(column) for column in _columns(model)]
-    # All but the last two are in the data's units: five digits of the smallest sd.
-    smallest = float(columns[4].min())
+    # All but the last two are in the data's units: five digits of the smallest sd, or
+    # of sigma where one is infinite.
+    sds = columns[4] if np.isfinite(columns[4]).all() else columns[2]
+    smallest = float(sds.min())
     units = math.floor(math.log10(smallest)) if smallest > 0 else 0
     digits = [min(max(4 - units, 0), 12)] * 5 + [2, 2]
     cells = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -13,13 +14,21 @@ from jaxtyping import Array, ArrayLike, Float
 
 from normix._arrays import as_weights, check_option
 from normix._columns import column_names
-from normix.mixtures.coordinates import at_coordinates, coordinates
-from normix.mixtures.law import Law
+from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
+from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.law import Frame
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import mean_log_likelihood, packed
 from normix.mixtures.rows import moments_of
+from normix.uncertainty.covariance import check_maximum, covariance_by, inverse_of
 from normix.uncertainty.held import Chart, chart_of
-from normix.uncertainty.information import At, information_of, law_at, placed
+from normix.uncertainty.information import (
+    At,
+    information_of,
+    law_at,
+    placed,
+    shapes_of,
+)
 from normix.uncertainty.parameters import (
     in_words,
     is_positive,
@@ -32,12 +41,6 @@ if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingImports]
 
 COV_TYPES = ("observed", "opg", "sandwich")
-# Nats that may still be gained at a maximum: an estimate is √(2 gain) standard errors
-# from it, here a seventh of one.
-_AT_MAXIMUM = 0.01
-# Eigenvalues of an information, in units in which its diagonal is 1, that are lost in
-# the rounding of its terms.
-_LOST = 1e-10
 
 
 class Delta(NamedTuple):
@@ -83,6 +86,17 @@ class Inference:
     _inverse: Float[np.ndarray, "k k"]  # of the observed information
     _scores: Float[np.ndarray, "n k"]  # by weight
     _lost: Float[np.ndarray, "k m"]  # directions that nothing determines
+
+    def of_model(self, model: MarginalMixture) -> Float[Array, " p"]:
+        """The same parameters of another model of this family, in the same order."""
+        joint = model.joint
+        y = joint.subordinator.mean()
+        unit = joint.rescaled(1 / jnp.where(jnp.isfinite(y), y, 1.0))
+        p, a, b = unit.subordinator.gig_params()
+        told = shapes_of(p, a, b)
+        sigma = unit.dispersion.matrix()[np.tril_indices(model.d)]
+        of_mixing = jnp.stack([told[name] for name in self._chart.names])
+        return jnp.concatenate([unit.mu, unit.gamma, sigma, of_mixing])
 
     def cov_params(self) -> Float[np.ndarray, "p p"]:
         """The covariance of the estimates, NaN in what the data do not determine."""
@@ -139,7 +153,7 @@ class Inference:
 
         ``f`` takes a model such as the fitted one and returns a number or an array,
         differentiably in JAX; ``conf_int`` has a last axis of two ends. Its derivative
-        compiles anew for every function.
+        compiles once for every function.
 
         **Raises**: ``ValueError`` where ``f`` returns no numbers, and for an ``alpha``
         outside ``(0, 1)``.
@@ -179,20 +193,9 @@ class Inference:
         self, f: Callable[[Any], ArrayLike]
     ) -> tuple[np.ndarray, Float[np.ndarray, "... k"]]:
         """The value of a function of the model, and its slopes by free coordinates."""
-        basis = jnp.asarray(np.eye(len(self._chart.free))[:, self._chart.free])
-        family, frame = type(self.model), self.model.joint.frame
-        moving = self._chart.moving
-
-        def moved(step: Array) -> Array:
-            law = law_at(self._at, frame)
-            point = coordinates(law, moving) + basis.astype(step.dtype) @ step
-            law = at_coordinates(law, point, moving)
-            law = law.in_units(self._at.unit).translated(self._at.centre)
-            value = f(family(self.model.joint.of_law(Law(*law))))
-            return _numbers(value)
-
-        here = jnp.zeros(basis.shape[1], self._at.vector.dtype)
-        value, slopes = jax.jit(lambda s: (moved(s), jax.jacfwd(moved)(s)))(here)
+        kind = type(self.model), type(self.model.joint), self.model.joint.frame
+        free = tuple(np.flatnonzero(self._chart.free).tolist())
+        value, slopes = _slopes_of(f, *kind, self._chart.moving, free, self._at)
         return np.asarray(value), np.asarray(slopes, float)
 
     def summary(self, alpha: float = 0.05) -> Summary:
@@ -225,6 +228,29 @@ class Inference:
         size = np.sqrt((slopes**2).sum(axis=1))
         along = np.abs(slopes @ self._lost).max(axis=1, initial=0.0)
         return along > 1e-3 * np.where(size > 0, size, 1.0)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4, 5))
+def _slopes_of(
+    f: Callable[[Any], ArrayLike],
+    family: type[MarginalMixture],
+    joint: type[JointNormalMixture],
+    frame: Frame,
+    moving: Moving,
+    free: tuple[int, ...],
+    at: At,
+) -> tuple[Array, Array]:
+    """``f`` of the model, and its derivatives; for the same ``f`` compiled once."""
+
+    def moved(step: Array) -> Array:
+        law = law_at(at, frame)
+        point = coordinates(law, moving).at[np.array(free, int)].add(step)
+        law = at_coordinates(law, point, moving)
+        law = law.in_units(at.unit).translated(at.centre)
+        return _numbers(f(family(joint.of_law(law))))
+
+    here = jnp.zeros(len(free), at.vector.dtype)
+    return moved(here), jax.jacfwd(moved)(here)
 
 
 def inference(
@@ -296,9 +322,9 @@ def inference(
             "where the density has no derivative"
         )
     weighed = scores if w is None else scores * w[:, None]
-    inverse, lost = _inverse_of(information, chart.redundant)
-    _check_maximum(weighed.sum(axis=0), inverse, nobs)
-    covariance = _covariance(cov_type, inverse, scores.T @ weighed, chart.redundant)
+    inverse, lost = inverse_of(information, chart.redundant)
+    check_maximum(weighed.sum(axis=0), inverse, nobs)
+    covariance = covariance_by(cov_type, inverse, scores.T @ weighed, chart.redundant)
     of_jax = None if w is None else jnp.asarray(w)
     of_columns = column_names(X) if columns is None else list(columns)
     if of_columns is not None and len(of_columns) != model.d:
@@ -327,51 +353,6 @@ def inference(
         _scores=weighed,
         _lost=lost,
     )
-
-
-def _inverse_of(
-    information: np.ndarray, redundant: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The inverse where the data tell something, and the directions where not.
-
-    Directions in which the law does not change at all are left out.
-    """
-    k = len(information)
-    basis = np.eye(k)
-    if redundant.size:
-        basis = np.linalg.svd(redundant)[0][:, redundant.shape[1] :]
-        information = basis.T @ information @ basis
-    scale = np.sqrt(np.maximum(np.diagonal(information), np.finfo(float).tiny))
-    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
-    if values.min(initial=0.0) < -len(values) * _LOST:
-        raise ValueError(
-            "the model is not at a maximum: the likelihood is convex in some direction"
-        )
-    told = values > len(values) * _LOST
-    vectors = vectors / scale[:, None]
-    inverse = (vectors[:, told] / values[told]) @ vectors[:, told].T
-    lost = basis @ vectors[:, ~told]
-    return basis @ inverse @ basis.T, lost / np.sqrt((lost**2).sum(axis=0))
-
-
-def _check_maximum(score: np.ndarray, inverse: np.ndarray, nobs: float) -> None:
-    gain = 0.5 * score @ inverse @ score
-    if not gain <= _AT_MAXIMUM:
-        raise ValueError(
-            f"the model is not at a maximum of the likelihood of these {nobs:g} rows: "
-            f"about {gain:.3g} nats are to be gained. Fit on, with a smaller tol; or "
-            "say what the fit held, by fix, symmetric and alpha_min"
-        )
-
-
-def _covariance(
-    cov_type: str, inverse: np.ndarray, outer: np.ndarray, redundant: np.ndarray
-) -> np.ndarray:
-    if cov_type == "observed":
-        return inverse
-    if cov_type == "opg":
-        return _inverse_of(outer, redundant)[0]
-    return inverse @ outer @ inverse
 
 
 def _numbers(value: object) -> Array:

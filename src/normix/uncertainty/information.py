@@ -153,6 +153,13 @@ def information_of(
     return OfRows(every, missing, of_y, tail, mixing), known
 
 
+def shapes_of(p: Array, a: Array, b: Array) -> dict[str, Array]:
+    """The parameters of Y by name, where its mean is 1."""
+    inside = a * b > 0
+    bar = jnp.where(inside, jnp.sqrt(jnp.where(inside, a * b, 1.0)), 0.0)
+    return {"alpha": jnp.abs(p), "lam": b, "p": p, "alpha_bar": bar}
+
+
 def law_at(at: At, frame: Frame) -> Law:
     """In the units of X at hand, and in the gauge of the chart."""
     law = frame.unpack(at.vector).translated(-at.centre).in_units(1 / at.unit)
