@@ -19,16 +19,16 @@ from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.law import Frame
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import mean_log_likelihood, packed
-from normix.mixtures.rows import moments_of
-from normix.uncertainty.covariance import check_maximum, covariance_by, inverse_of
-from normix.uncertainty.held import Chart, chart_of
-from normix.uncertainty.information import (
+from normix.mixtures.observed import (
     At,
     information_of,
     law_at,
     placed,
     shapes_of,
 )
+from normix.mixtures.rows import moments_of
+from normix.uncertainty.covariance import check_maximum, covariance_by, inverse_of
+from normix.uncertainty.held import Chart, chart_of
 from normix.uncertainty.parameters import (
     in_words,
     is_positive,

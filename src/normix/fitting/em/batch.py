@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import (
@@ -27,6 +28,7 @@ from normix.fitting.em.acceptance import Status
 from normix.fitting.em.data import FitData, counted, total
 from normix.fitting.em.drive import Iteration, driven, ended, rehearsed, traced
 from normix.fitting.em.edges import edge
+from normix.fitting.em.implicit import maximised
 from normix.fitting.em.options import ALGORITHMS, Options, bounded
 from normix.fitting.em.outcome import AT_REST, Outcome
 from normix.fitting.em.poles import ends_at_pole, largest_group
@@ -172,8 +174,9 @@ class BatchEMFitter(Options):
         devices belong to several processes; all of them make the same call, and sums
         are all they exchange.
 
-        Works under ``jit`` and ``vmap``, where nothing is printed. Ctrl-C returns the
-        last complete iteration.
+        Works under ``jit`` and ``vmap``, where nothing is printed; and under ``grad``,
+        ``jvp`` and ``vjp`` by ``X`` and ``weights``, as an implicit function at its
+        maximum. Ctrl-C returns the last complete iteration.
 
         **Raises**: ``ValueError`` for data of another width, too few rows (``d + 1``
         for a full dispersion), columns that are constant or depend on each other
@@ -249,10 +252,13 @@ class BatchEMFitter(Options):
         if is_traced(rows, w, model, self):
             rows = rows.astype(dtype)
             w = None if w is None else w.astype(dtype)
-            in_one = InOne(rows, w, moments_of(rows), layout)
-            return FitData(
-                in_one, counted(rows.shape[0], w), total(rows.shape[0], w), dtype, rows
-            )
+            # Where the fit counts from is no matter of its derivatives.
+            moments = lax.stop_gradient(moments_of(rows))
+            # Where the fit counts from is no matter of its derivatives.
+            moments = lax.stop_gradient(moments_of(rows))
+            in_one = InOne(rows, w, moments, layout)
+            n = counted(rows.shape[0], w), total(rows.shape[0], w)
+            return FitData(in_one, *n, dtype, rows, traced=(rows, w, layout))
         if layout.mesh is not None:
             spread = rows_on_devices(rows, w, dtype, layout)
             n = counted(rows.shape[0], w), total(rows.shape[0], w)
@@ -293,11 +299,17 @@ class BatchEMFitter(Options):
             rehearsed(asked, memory, outline, plan)
         problem, vector = posed(asked, plan)
         begin = vector, memory, rows, problem, plan, self.max_iter
-        if data.source is None:
+        if data.source is None and memory is None:
+            X, w, layout = data.traced
+            asked_of = X, w, vector, problem
+            found, status, history = maximised(plan, self.max_iter, layout, *asked_of)
+        elif data.source is None:
             state, status, history = traced(*begin)
+            found = state.model
         else:
             state, status, history = driven(*begin, told)
-        fitted = of_vector(state.model, plan.frame, type(joint), rows.centre)
+            found = state.model
+        fitted = of_vector(found, plan.frame, type(joint), rows.centre)
         if held.mu is not None:
             # To the last bit, which moving to the data's mean and back may change.
             mu = held.mu.astype(fitted.mu.dtype)
@@ -307,7 +319,7 @@ class BatchEMFitter(Options):
             at = self._seen(fitted, at, data)
         limit = None
         if data.source is not None and at.outcome in AT_REST:
-            gig, has_order = np.asarray(state.model)[-3:], plan.law.has_order
+            gig, has_order = np.asarray(found)[-3:], plan.law.has_order
             limit = edge(at, gig, has_order, float(data.n), data.source, data.weights)
         return self._result(like, fitted, at, history, data, held, limit)
 

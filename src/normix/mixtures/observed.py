@@ -87,28 +87,66 @@ class At(NamedTuple):
 def placed(
     vector: Array, centre: Float[np.ndarray, " d"], unit: Float[np.ndarray, " d"]
 ) -> At:
-    """With what is known of the gamma and inverse gamma laws in closed form.
-
-    The moment that may be infinite does not matter there: its rate does not move.
-    """
+    """Of values that are at hand."""
     from scipy import special  # here, for a quick import of normix
 
-    p, a, b = (float(x) for x in np.asarray(vector)[-3:])
-    means, covariances = np.zeros(3), np.zeros((3, 3))
-    if a == 0 or b == 0:
-        # In the unit in which log Y is likeliest to be 0 the rate is the shape.
-        q, far, sign = abs(p), 2 if b == 0 else 1, 1 if b == 0 else -1
-        means[0], means[far] = sign * (special.digamma(q) - np.log(q)), 1.0
-        covariances[0, 0] = special.polygamma(1, q)
-        covariances[0, far] = covariances[far, 0] = sign / q
-        covariances[far, far] = 1 / q
-        if a == 0 and q > 1:  # for the gauge in which E[Y] = 1
-            means[2] = q / (q - 1)
-            covariances[0, 2] = covariances[2, 0] = q / (q - 1) ** 2
-            covariances[1, 2] = covariances[2, 1] = -1 / (q - 1)
     dtype = vector.dtype
-    edge = OfMixing(means.astype(dtype), covariances.astype(dtype))
+    p, a, b = np.asarray(vector, float)[-3:]
+    q = abs(p)
+    slope = special.polygamma(1, q)
+    edge = at_edge(p, a, b, special.digamma(q) - np.log(q), slope, np)
+    edge = OfMixing(*(x.astype(dtype) for x in edge))
     return At(vector, centre.astype(dtype), unit.astype(dtype), edge)
+
+
+def placed_in_trace(vector: Array, centre: Array, unit: Array) -> At:
+    """Of traced values."""
+    p, a, b = vector[-3:]
+    q = jnp.abs(p)
+    slope = jax.scipy.special.polygamma(1, q)
+    edge = at_edge(p, a, b, jax.scipy.special.digamma(q) - jnp.log(q), slope, jnp)
+    return At(vector, centre, unit, edge)
+
+
+def at_edge(p: Any, a: Any, b: Any, log_mean: Any, slope: Any, xp: Any) -> OfMixing:
+    """Of gamma and inverse gamma laws, in closed form; of others of no use.
+
+    In the unit in which ``log Y`` is likeliest to be 0 the rate is the shape ``|p|``.
+    ``log_mean``: ``digamma(|p|) - log |p|``, ``slope``: ``trigamma(|p|)``. The moment
+    that may be infinite is 0, as its rate does not move; but an inverse gamma law's
+    ``E[Y]`` is told, for the gauge in which it is 1.
+    """
+    q, gamma = xp.abs(p), b == 0
+    sign = xp.where(gamma, 1.0, -1.0)
+    finite = ~gamma & (q > 1)
+    less = xp.where(finite, q - 1, 1.0)
+    zero, one = 0.0 * q, 1.0 + 0.0 * q
+    y = xp.where(gamma, one, xp.where(finite, q / less, zero))
+    log_y = xp.where(gamma, 1 / q, xp.where(finite, q / less**2, zero))
+    log_inv = xp.where(gamma, zero, -1 / q)
+    between = xp.where(finite, -1 / less, zero)
+    means = xp.stack([sign * log_mean, xp.where(gamma, zero, one), y])
+    rows = [
+        [slope, log_inv, log_y],
+        [log_inv, xp.where(gamma, zero, 1 / q), between],
+        [log_y, between, xp.where(gamma, 1 / q, zero)],
+    ]
+    return OfMixing(means, xp.stack([xp.stack(row) for row in rows]))
+
+
+def in_one(
+    at: At,
+    X: Float[Array, "n d"],
+    weights: Float[Array, " n"] | None,
+    frame: Frame,
+    moving: Moving,
+) -> Float[Array, "k k"]:
+    """The observed information of traced rows, by the coordinates of the form."""
+    w = jnp.ones_like(X[:, 0]) if weights is None else weights
+    found = _block(at, X, w, frame, moving)
+    sums = found.of_y, found.tail, found.mixing
+    known = complete(at, *sums, frame, moving, ("p",), False)
+    return known.information - known.to_full.T @ found.missing @ known.to_full
 
 
 def information_of(
