@@ -342,8 +342,8 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
 
     def at(self, coordinates: Float[Array, " k"]) -> Self:
         """The law with these coordinates: the inverse of :meth:`coordinates`."""
-        law, free = self.law(), self.free
-        every = jnp.zeros(self.size + 2, coordinates.dtype).at[free].set(coordinates)
+        law, free, size = self.law(), self.free, self.chart_size + 2
+        every = jnp.zeros(size, coordinates.dtype).at[free].set(coordinates)
         return self.of_law(at_coordinates(law, every, self.moving))
 
     @property
@@ -354,11 +354,11 @@ class JointNormalMixture(ExponentialFamily, Generic[S]):
     @property
     def free(self) -> np.ndarray:
         """Which of the coordinates that all families share are this family's own."""
-        names, size = self.subordinator.own_coordinates, self.size
+        names, size = self.subordinator.own_coordinates, self.chart_size
         return np.append(np.arange(size), [size + k for k in names])
 
     @property
-    def size(self) -> int:
+    def chart_size(self) -> int:
         """How many coordinates there are of μ, γ and Σ."""
         normal = jax.eval_shape(self.dispersion.coordinates, self.gamma)
         return self.d + normal.shape[0]

@@ -21,8 +21,8 @@ def gig_spread(
 ) -> tuple[Float[Array, "3 ..."], Float[Array, "3 3 ..."]]:
     """``E`` and ``Cov`` of ``(log Y, 1/Y, Y)``, ``Y ~ GIG(p, a, b)``, of one shape.
 
-    The covariances are positive definite to a relative accuracy of about
-    ``eps (1 + 1/b)`` in the unit in which ``Y`` is 1 at its mode.
+    To all digits, but for the variances of ``Y`` and ``1/Y``: one of them, that of
+    ``1/Y`` if ``p > 0``, to about ``eps (1 + p²/ab)`` in relation to itself.
     """
     negative, q = p < 0, jnp.abs(p)
     log_z = 0.5 * (jnp.log(a) + jnp.log(b))

@@ -69,7 +69,7 @@ def chart_of(
         raise ValueError("symmetric=True, but the model's gamma is not 0")
     has_order = bool(joint.subordinator.has_order)
     moving = Moving("mu" not in fixed, has_order and "p" not in fixed)
-    size = joint.size
+    size = joint.chart_size
     free = np.zeros(size + 2, bool)
     free[joint.free] = True
     notes = []
