@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -28,6 +29,7 @@ def cache_compilations(path: str | os.PathLike[str] | None = None) -> Path:
     if path is None and given:
         return Path(given)
     folder = _user_cache() / "normix" if path is None else Path(path)
+    _has_entries(str(folder))
     jax.config.update("jax_compilation_cache_dir", str(folder))
     # Many programs here take some tens of milliseconds each.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -38,6 +40,18 @@ def cache_compilations(path: str | os.PathLike[str] | None = None) -> Path:
 def cache_folder() -> str | None:
     """The folder of JAX's persistent cache, None where that is off."""
     return getattr(jax.config, "jax_compilation_cache_dir")  # noqa: B009 (not typed)
+
+
+def is_filled() -> bool:
+    """Whether that folder held what earlier processes have compiled."""
+    folder = cache_folder()
+    return bool(folder) and _has_entries(str(folder))
+
+
+@cache
+def _has_entries(folder: str) -> bool:
+    """As it was when first asked for: this process adds to it."""
+    return Path(folder).is_dir() and next(Path(folder).iterdir(), None) is not None
 
 
 def _user_cache() -> Path:

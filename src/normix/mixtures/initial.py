@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from normix._arrays import is_traced
-from normix._cache import cache_folder
+from normix._cache import is_filled
 from normix._compile import rehearse, small
 from normix._loops import eagerly, repeat
 from normix.exponential_family import SolverOptions
@@ -271,7 +271,7 @@ def _short_fit(
             joint = finished(_Stepping(left, begin.best, one), ladders)
             # With a cache there is no compiling, behind which to hide the tracing of a
             # fit that may yet be another.
-            for prepare in BEFORE_FITS if cache_folder() is None else ():
+            for prepare in () if is_filled() else BEFORE_FITS:
                 prepare(joint, outline)
             climb(begin, ladders, outline)
             step(_Stepping(left, begin.best, one), outline)
