@@ -126,8 +126,10 @@ def influence() -> Row:
     X = 100 * np.asarray(load_sp500_returns().values)[:1000, :2]
     fitter = BatchEMFitter(tol=1e-9, max_iter=500)
     fit = fitter.fit(normix.NormalInverseGaussian.default_init(X), X)
+    begin = time.perf_counter()
     found = fit.inference(X)
     change, true = found.influence()[:100], []
+    took = time.perf_counter() - begin
     for i in range(100):
         weights = np.ones(len(X))
         weights[i] = 0.0
@@ -136,7 +138,7 @@ def influence() -> Row:
     pairs = zip(change.T, np.array(true).T, strict=True)
     worst = min(np.corrcoef(one, other)[0, 1] for one, other in pairs)
     note = f"least correlation with refits {worst:.6f} (target .999)"
-    return Row("influence of 100 rows", 0.0, note=note)
+    return Row("influence of all of 1,000 rows", took, note=note)
 
 
 def warm() -> Row:

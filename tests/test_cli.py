@@ -23,6 +23,7 @@ from normix.cli import main
 from normix.datasets import load_sp500_returns
 from normix.fitting.em.drive import Iteration
 from normix.fitting.em.outcome import Outcome
+from normix.utils._text import words
 
 NAMES = ("AAPL", "KO")
 
@@ -275,9 +276,8 @@ def test_all_families_and_factors(csv: Path, X: np.ndarray) -> None:
     told = run(csv, "--family", "all").output
     table = normix.compare(X, symmetric=(False,))
     assert all(fit.label in told for fit in table.fits) and "* the least" in told
-    best = type(table.best().model).__name__
-    words = re.sub("([A-Z])", r" \1", best).strip().lower()
-    assert words.capitalize() in told or "Generalized" in told
+    title = words(type(table.best().model).__name__)
+    assert f"{title[0].upper()}{title[1:]} distribution" in told
     factors = run(csv, "--factors", "1").output
     assert "Factor normal inverse Gaussian distribution" in factors
 

@@ -54,13 +54,13 @@ class InOne(Rows):
     ):
         self.n = X.shape[0]
         self.centre, self.scale = moments
-        self._X, self._weights, self._layout = X, weights, layout
+        self.X, self.weights, self.layout = X, weights, layout
 
     def swept(self, vector, frame, backend):
-        at, layout = (vector, self.centre), self._layout
+        at, layout = (vector, self.centre), self.layout
         if layout.mesh is not None:
             at = replicated(at, layout)
-        found = swept_in_one(at, self._X, self._weights, frame, backend, layout)
+        found = swept_in_one(at, self.X, self.weights, frame, backend, layout)
         return found if layout.mesh is None else on_one_device(found)
 
 

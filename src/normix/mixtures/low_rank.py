@@ -244,3 +244,13 @@ def _regression_of(
     gram = jnp.block([[head, side], [side.T, eta.E_ZZT]])
     columns = eta.E_X_inv_Y[:, None], eta.E_X[:, None], eta.E_XZT_inv_sqrtY
     return gram, jnp.concatenate(columns, axis=1)
+
+
+def turns_of(F: Float[Array, "d r"]) -> Float[Array, "m k"]:
+    """Directions in which loadings turn, ``F K`` with an antisymmetric K, as rows."""
+    r = F.shape[1]
+    every = np.eye(r)
+    turns = [np.outer(every[i], every[j]) for i in range(r) for j in range(i)]
+    if not turns:
+        return jnp.zeros((0, F.size), F.dtype)
+    return jnp.stack([(F @ (K - K.T).astype(F.dtype)).ravel() for K in turns])

@@ -32,8 +32,9 @@ from normix.mixtures.coordinates import (
     pulled_back,
 )
 from normix.mixtures.law import Frame, Law
+from normix.mixtures.posterior import posterior_laws
 from normix.mixtures.rows import grid
-from normix.mixtures.score import slopes_given
+from normix.mixtures.score import score_of_row, slopes_given
 from normix.mixtures.statistics import PosteriorMeans
 from normix.special._mode import typical_value
 from normix.special.gig_spread import gig_spread
@@ -191,11 +192,18 @@ def information_of(
     return OfRows(every, missing, of_y, tail, mixing), known
 
 
-def shapes_of(p: Array, a: Array, b: Array) -> dict[str, Array]:
-    """The parameters of Y by name, where its mean is 1."""
+def classical_of(law: Law, unit: Array, names: tuple[str, ...]) -> Float[Array, " p"]:
+    """μ, γ, Σ row by row and the parameters of Y, in the gauge where ``unit`` is 1.
+
+    ``unit`` is a scale of Y, as a rule its mean.
+    """
+    p, a, b = law.gig[0], law.gig[1] * unit, law.gig[2] / unit
     inside = a * b > 0
     bar = jnp.where(inside, jnp.sqrt(jnp.where(inside, a * b, 1.0)), 0.0)
-    return {"alpha": jnp.abs(p), "lam": b, "p": p, "alpha_bar": bar}
+    told = {"alpha": jnp.abs(p), "lam": b, "p": p, "alpha_bar": bar}
+    entries = (unit * law.dispersion.matrix())[np.tril_indices(law.mu.shape[0])]
+    of_mixing = jnp.stack([told[name] for name in names])
+    return jnp.concatenate([law.mu, unit * law.gamma, entries, of_mixing])
 
 
 def law_at(at: At, frame: Frame) -> Law:
@@ -213,14 +221,12 @@ def _full(law: Law) -> Law:
 
 def _block(at: At, X: Array, weights: Array, frame: Frame, moving: Moving) -> OfRows:
     law, d = _full(law_at(at, frame)), frame.d
-    gap = (X - at.centre) / at.unit - law.mu
-    products = law.dispersion.inner_products(gap, law.gamma)
-    p, a, b = law.gig
-    limit = (a == 0) | (b == 0)
-    posterior = p - 0.5 * d, a + products.skew, b + products.quadratic
+    X = (X - at.centre) / at.unit
+    gap = X - law.mu
+    limit = (law.gig[1:] == 0).any()
     own = (jnp.where(limit, 1.0, x) for x in law.gig)
-    every = jnp.broadcast_arrays(*posterior)
-    every = (jnp.append(x, y) for x, y in zip(every, own, strict=True))
+    posterior = posterior_laws(law, X)
+    every = (jnp.append(x, y) for x, y in zip(posterior, own, strict=True))
     means, covariances = gig_spread(*every)
     mixing = OfMixing(
         jnp.where(limit, at.edge.means, means[:, -1]),
@@ -229,10 +235,7 @@ def _block(at: At, X: Array, weights: Array, frame: Frame, moving: Moving) -> Of
     zero = jnp.zeros_like(law.mu)
 
     def gradient(x, t):
-        one = PosteriorMeans(*t[:, None])
-        eta = law.dispersion.collect(x[None], zero, law.gamma, one)
-        slopes = slopes_given(law, eta, mixing.means, zero)
-        return pulled_back(law, slopes, moving)
+        return score_of_row(law, x, t, mixing.means, moving)
 
     corners = jnp.concatenate([jnp.zeros((1, 3)), jnp.eye(3)]).astype(X.dtype)
     seen = jax.vmap(lambda x: jax.vmap(lambda t: gradient(x, t))(corners))(gap)
@@ -295,16 +298,7 @@ def complete(
     def classical(c: Array) -> Array:
         law = at_coordinates(like, c, moving)
         unit = own_means(law)[2] if unit_mean else typical_value(*law.gig)
-        p, a, b = law.gig[0], law.gig[1] * unit, law.gig[2] / unit
-        product = a * b
-        bar = jnp.where(
-            product > 0, jnp.sqrt(jnp.where(product > 0, product, 1.0)), 0.0
-        )
-        told = {"alpha": jnp.abs(p), "lam": b, "p": p, "alpha_bar": bar}
-        sigma = unit * law.dispersion.matrix()
-        entries = sigma[np.tril_indices(frame.d)]
-        of_mixing = jnp.stack([told[name] for name in names])
-        return jnp.concatenate([law.mu, unit * law.gamma, entries, of_mixing])
+        return classical_of(law, unit, names)
 
     def both(c: Array) -> tuple[tuple[Array, Array], Array]:
         told = classical(c)

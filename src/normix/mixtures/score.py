@@ -53,12 +53,22 @@ def score_of_rows(
     found = jnp.stack(gig_means(*every), axis=-1)
 
     def of_row(x, given_x):
-        one = PosteriorMeans(*given_x[:, None])
-        zero = jnp.zeros_like(at.mu)
-        eta = at.dispersion.collect((x - at.mu)[None], zero, at.gamma, one)
-        return pulled_back(at, slopes_given(at, eta, found[-1]), moving)
+        return score_of_row(at, x - at.mu, given_x, found[-1], moving)
 
     return jax.vmap(of_row)(X, found[:-1])
+
+
+def score_of_row(
+    at: Law,
+    gap: Float[Array, " d"],
+    given: Float[Array, " 3"],
+    own: Float[Array, " 3"],
+    moving: Moving,
+) -> Float[Array, " k"]:
+    """Of one row, ``gap = x - μ``; ``given``: the means of Y there, ``own`` its own."""
+    one = PosteriorMeans(*given[:, None])
+    eta = at.dispersion.collect(gap[None], jnp.zeros_like(at.mu), at.gamma, one)
+    return pulled_back(at, slopes_given(at, eta, own), moving)
 
 
 def slopes_given(

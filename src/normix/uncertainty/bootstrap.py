@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -48,7 +49,7 @@ class Bootstrap:
 
     def estimate(self, f: Callable[[Any], ArrayLike]) -> Float[Array, "n ..."]:
         """``f`` of every fitted model, along the first axis."""
-        return jax.jit(jax.vmap(lambda model: jnp.asarray(f(model))))(self.models)
+        return _of_models(self.models, f)
 
     def std(self, f: Callable[[Any], ArrayLike]) -> Float[Array, "..."]:
         """The standard error of ``f``: its standard deviation over the resamples."""
@@ -101,6 +102,42 @@ class Bootstrap:
         skew = (rows**3).sum(axis=0) / np.where(spread > 0, spread, 1.0) ** 1.5
         z = bias + special.ndtri(ends)
         return special.ndtr(bias + z / (1 - skew[:, None] / 6 * z))
+
+
+@partial(jax.jit, static_argnums=1)
+def _of_models(models: Any, f: Callable[[Any], ArrayLike]) -> Array:
+    return jax.vmap(lambda model: jnp.asarray(f(model)))(models)
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _drawn(
+    key: PRNGKeyArray, model: MarginalMixture, rows: Any, kind: str, length: int
+) -> Array:
+    """Resampled data, as many rows as there are."""
+    rows, m = jnp.asarray(rows), len(rows)
+    if kind == "parametric":
+        return model.rvs(m, key=key)
+    if kind == "rows":
+        return rows[jax.random.randint(key, (m,), 0, m)]
+    starts = jax.random.randint(key, (-(-m // length),), 0, m - length + 1)
+    return rows[(starts[:, None] + np.arange(length)).ravel()[:m]]
+
+
+@partial(jax.jit, static_argnums=(4, 5))
+def _fitted(
+    keys: PRNGKeyArray,
+    fitter: BatchEMFitter,
+    model: MarginalMixture,
+    rows: Any,
+    kind: str,
+    length: int,
+) -> Any:
+    """Fits to as many resamples as there are keys, side by side."""
+
+    def one(key):
+        return fitter.fit(model, _drawn(key, model, rows, kind, length))
+
+    return jax.vmap(one)(keys)
 
 
 def bootstrap(
@@ -156,26 +193,16 @@ def bootstrap(
     asked = BatchEMFitter() if fitter is None else fitter
     keys = jax.random.split(key, n)
 
-    def sample(key: PRNGKeyArray) -> Array:
-        if kind == "parametric":
-            return model.rvs(m, key=key)
-        if kind == "rows":
-            return jnp.asarray(rows)[jax.random.randint(key, (m,), 0, m)]
-        starts = jax.random.randint(key, (-(-m // length),), 0, m - length + 1)
-        chosen = (starts[:, None] + np.arange(length)).ravel()[:m]
-        return jnp.asarray(rows)[chosen]
-
-    drawn = jax.jit(sample)
-    many = jax.jit(jax.vmap(lambda key: asked.fit(model, sample(key))))
     models, outcomes = [], []
     for begin in range(0, n, batch):
         if batch == 1:
-            fit = asked.fit(model, np.asarray(drawn(keys[begin])))
+            drawn = _drawn(keys[begin], model, rows, kind, length)
+            fit = asked.fit(model, np.asarray(drawn))
             parts = [(int(fit.outcome), fit.model)]
         else:
             # The last batch is as long as the others, and cut.
             chosen = np.minimum(np.arange(begin, begin + batch), n - 1)
-            fits = many(keys[chosen])
+            fits = _fitted(keys[chosen], asked, model, rows, kind, length)
             parts = [
                 (int(outcome), jax.tree.map(lambda leaf, k=k: leaf[k], fits.model))
                 for k, outcome in enumerate(np.asarray(fits.outcome)[: n - begin])
@@ -195,6 +222,7 @@ def bootstrap(
     held = {
         "fix": [name for name in asked.held_names() if name != "gamma"],
         "symmetric": asked.symmetric,
+        "alpha_min": asked.held(model).alpha_min,
     }
     every = stacked(models)
     return Bootstrap(every, model, np.array(outcomes), kind, (rows, held))

@@ -9,8 +9,9 @@ from typing import NamedTuple, cast
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
+from normix._arrays import check_option
 from normix.fitting.em.batch import BatchEMFitter
-from normix.fitting.em.outcome import Outcome
+from normix.fitting.em.outcome import AT_REST, Outcome
 from normix.fitting.em.result import EMResult
 from normix.mixtures.factor import FactorNormalMixture
 from normix.mixtures.generalized_hyperbolic import (
@@ -85,12 +86,13 @@ class Comparison(NamedTuple):
     fits: tuple[Compared, ...]
 
     def best(self, criterion: str = "bic") -> EMResult:
-        """The fit with the least "aic" or "bic", of those that ended at a maximum.
+        """The fit with the least "aic" or "bic", of those that may be at a maximum.
+
+        Those are the ones that converged, or had no more iterations.
 
         **Raises**: ``ValueError`` for another criterion, or where none ended so.
         """
-        if criterion not in ("aic", "bic"):
-            raise ValueError(f'criterion must be "aic" or "bic", got {criterion!r}')
+        check_option("criterion", criterion, ("aic", "bic"))
         place = self._best(criterion)
         if place is None:
             raise ValueError("none of the fits ended at a maximum")
@@ -99,7 +101,7 @@ class Comparison(NamedTuple):
     def _best(self, criterion: str) -> int | None:
         values = [
             float(getattr(fit.result, criterion))
-            if fit.result.outcome in (Outcome.CONVERGED, Outcome.USED_UP)
+            if fit.result.outcome in AT_REST
             else np.inf
             for fit in self.fits
         ]

@@ -38,6 +38,7 @@ def inverse_of(
 
 
 def check_maximum(score: np.ndarray, inverse: np.ndarray, nobs: float) -> None:
+    """Raise ``ValueError`` where the score tells of more to be gained than rounding."""
     gain = 0.5 * score @ inverse @ score
     if not gain <= _AT_MAXIMUM:
         raise ValueError(
@@ -50,6 +51,7 @@ def check_maximum(score: np.ndarray, inverse: np.ndarray, nobs: float) -> None:
 def covariance_by(
     cov_type: str, inverse: np.ndarray, outer: np.ndarray, redundant: np.ndarray
 ) -> np.ndarray:
+    """The covariance of the coordinates; ``outer`` sums the scores' products."""
     if cov_type == "observed":
         return inverse
     if cov_type == "opg":

@@ -15,7 +15,7 @@ from normix.mixtures.coordinates import Moving
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.law import Frame
 from normix.mixtures.limits import flattest, nearness, thinnest
-from normix.mixtures.low_rank import FactorDispersion
+from normix.mixtures.low_rank import FactorDispersion, turns_of
 from normix.mixtures.marginal import MarginalMixture
 
 # The parameters of Y that remain once its mean is 1.
@@ -38,6 +38,9 @@ class Chart(NamedTuple):
     names: tuple[str, ...]
     notes: tuple[str, ...]
     redundant: np.ndarray
+
+
+_turns = small()(turns_of)
 
 
 @small("frame")
@@ -82,9 +85,8 @@ def chart_of(
     if has_order and not moving.p:
         free[size] = False
         notes.append("p is fixed")
-    if alpha_min is not None and abs(p) <= alpha_min * (
-        1 + 8 * float(np.finfo(dtype).eps)
-    ):
+    rounding = 8 * float(np.finfo(dtype).eps)
+    if alpha_min is not None and abs(p) <= (1 + rounding) * alpha_min:
         free[size] = False
         notes.append("the shape is at its bound, alpha_min, and held there")
     if has_order and (a == 0 or b == 0):
@@ -133,15 +135,6 @@ def _rotations(joint: JointNormalMixture, free: np.ndarray) -> np.ndarray:
     """Directions in which F turns, ``F -> F K`` with an antisymmetric K."""
     dispersion = joint.dispersion
     assert isinstance(dispersion, FactorDispersion)
-    F, r = np.asarray(dispersion.F), dispersion.rank
-    columns = []
-    for i in range(r):
-        for j in range(i):
-            turn = np.zeros((r, r))
-            turn[i, j], turn[j, i] = 1.0, -1.0
-            column = np.zeros(len(free))
-            column[len(free) - 2 - F.size : -2] = (F @ turn).ravel()
-            columns.append(column)
-    if not columns:
-        return np.zeros((0, 0))
-    return np.stack(columns, axis=1)[free]
+    turns = np.asarray(_turns(dispersion.F))
+    before = len(free) - 2 - turns.shape[1]
+    return np.pad(turns, ((0, 0), (before, 2))).T[free]

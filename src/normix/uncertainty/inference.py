@@ -21,12 +21,13 @@ from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import mean_log_likelihood, packed
 from normix.mixtures.observed import (
     At,
+    classical_of,
     information_of,
     law_at,
     placed,
-    shapes_of,
 )
 from normix.mixtures.rows import moments_of
+from normix.special._mode import typical_value
 from normix.uncertainty.covariance import check_maximum, covariance_by, inverse_of
 from normix.uncertainty.held import Chart, chart_of
 from normix.uncertainty.parameters import (
@@ -89,14 +90,9 @@ class Inference:
 
     def of_model(self, model: MarginalMixture) -> Float[Array, " p"]:
         """The same parameters of another model of this family, in the same order."""
-        joint = model.joint
-        y = joint.subordinator.mean()
-        unit = joint.rescaled(1 / jnp.where(jnp.isfinite(y), y, 1.0))
-        p, a, b = unit.subordinator.gig_params()
-        told = shapes_of(p, a, b)
-        sigma = unit.dispersion.matrix()[np.tril_indices(model.d)]
-        of_mixing = jnp.stack([told[name] for name in self._chart.names])
-        return jnp.concatenate([unit.mu, unit.gamma, sigma, of_mixing])
+        law, y = model.joint.law(), model.joint.subordinator.mean()
+        unit = jnp.where(jnp.isfinite(y), y, typical_value(*law.gig))
+        return classical_of(law, unit, self._chart.names)
 
     def cov_params(self) -> Float[np.ndarray, "p p"]:
         """The covariance of the estimates, NaN in what the data do not determine."""
@@ -261,7 +257,7 @@ def inference(
     *,
     fix: Mapping[str, Any] | Iterable[str] | None = None,
     symmetric: bool = False,
-    alpha_min: float | None = None,
+    alpha_min: ArrayLike | None = None,
     boundary: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> Inference:
@@ -300,7 +296,8 @@ def inference(
         rows, w = rows[w > 0], w[w > 0]
     nobs = float(len(rows) if w is None else w.sum())
     vector = packed(model.joint)
-    chart = chart_of(model, vector, fix, symmetric, boundary, alpha_min)
+    least = None if alpha_min is None else float(np.asarray(alpha_min))
+    chart = chart_of(model, vector, fix, symmetric, boundary, least)
     k = int(chart.free.sum()) - chart.redundant.shape[1]
     if len(rows) <= k:
         raise ValueError(f"{len(rows)} rows cannot tell of {k} parameters")

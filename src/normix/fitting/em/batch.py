@@ -258,7 +258,7 @@ class BatchEMFitter(Options):
             moments = lax.stop_gradient(moments_of(rows))
             in_one = InOne(rows, w, moments, layout)
             n = counted(rows.shape[0], w), total(rows.shape[0], w)
-            return FitData(in_one, *n, dtype, rows, traced=(rows, w, layout))
+            return FitData(in_one, *n, dtype, rows)
         if layout.mesh is not None:
             spread = rows_on_devices(rows, w, dtype, layout)
             n = counted(rows.shape[0], w), total(rows.shape[0], w)
@@ -300,9 +300,9 @@ class BatchEMFitter(Options):
         problem, vector = posed(asked, plan)
         begin = vector, memory, rows, problem, plan, self.max_iter
         if data.source is None and memory is None:
-            X, w, layout = data.traced
-            asked_of = X, w, vector, problem
-            found, status, history = maximised(plan, self.max_iter, layout, *asked_of)
+            assert isinstance(rows, InOne)
+            seen = rows.X, rows.weights, vector, problem
+            found, status, history = maximised(plan, self.max_iter, rows.layout, *seen)
         elif data.source is None:
             state, status, history = traced(*begin)
             found = state.model

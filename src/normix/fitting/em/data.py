@@ -22,7 +22,6 @@ class FitData(NamedTuple):
     sample: np.ndarray | Array | None  # rows for random starts
     source: Source | None = None  # for what is told of equal rows; None under jit
     weights: Any = None  # theirs; None counts each once
-    traced: Any = None  # under jit: the rows, their weights and how they lie
 
 
 def counted(n: int, weights: Array | np.ndarray | None) -> Any:

@@ -25,8 +25,8 @@ from normix.mixtures.coordinates import (
 )
 from normix.mixtures.in_one import InOne, Layout
 from normix.mixtures.law import Law
-from normix.mixtures.low_rank import FactorDispersion
-from normix.mixtures.observed import in_one, placed_in_trace
+from normix.mixtures.low_rank import FactorDispersion, turns_of
+from normix.mixtures.observed import in_one, law_at, placed_in_trace
 from normix.mixtures.posterior import log_density_of_rows
 from normix.mixtures.score import score_of_rows
 from normix.special._mode import typical_value
@@ -60,7 +60,8 @@ def _maximised_jvp(plan, max_iter, layout, primals, tangents):
     rows, own = X - problem.centre, plan.frame.unpack(found)
     # All in columns of unit scale, and in the gauge of the chart.
     unit, scale = typical_value(*own.gig), problem.scale
-    law = own.in_units(1 / scale).rescaled(1 / unit)
+    at = placed_in_trace(found, jnp.zeros_like(scale), scale)
+    law = law_at(at, plan.frame)
     held = problem.held
     moving = Moving(held.mu is None, bool(plan.law.has_order) and held.p is None)
 
@@ -82,7 +83,6 @@ def _maximised_jvp(plan, max_iter, layout, primals, tangents):
         there = there.rescaled(gauge_scale(there, *problem.gauge))
         return plan.frame.pack(there)
 
-    at = placed_in_trace(found, jnp.zeros_like(scale), scale)
     information = in_one(at, rows, weights, plan.frame, moving)
     free = _free(plan, law, moving)
     kept = jnp.where(free[:, None] & free, information, 0.0)
@@ -116,15 +116,7 @@ def _rotations(law: Law, information: Float[Array, "k k"]) -> Float[Array, "k k"
     dispersion = law.dispersion
     if not isinstance(dispersion, FactorDispersion):
         return jnp.zeros_like(information)
-    F, r, k = dispersion.F, dispersion.rank, information.shape[0]
-    turns = []
-    for i in range(r):
-        for j in range(i):
-            turn = np.zeros((r, r))
-            turn[i, j], turn[j, i] = 1.0, -1.0
-            column = (F @ turn.astype(F.dtype)).ravel()
-            turns.append(jnp.pad(column, (k - 2 - F.size, 2)))
-    total = jnp.zeros_like(information)
-    for column in turns:
-        total = total + jnp.outer(column, column)
-    return total * jnp.abs(jnp.diagonal(information)).max()
+    turns = turns_of(dispersion.F)
+    before = information.shape[0] - 2 - turns.shape[1]
+    turns = jnp.pad(turns, ((0, 0), (before, 2)))
+    return turns.T @ turns * jnp.abs(jnp.diagonal(information)).max()
