@@ -6,12 +6,14 @@ executed during the build, and one that raises fails it.
 
 import hashlib
 import os
+import sys
 import typing
 from importlib import import_module
 from importlib.metadata import version as _version
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))  # for _mathml
 
 # Makes jaxtyping's annotations short, `Float[Array, 'd']`; read when it is imported.
 typing.GENERATING_DOCUMENTATION = "normix"  # pyright: ignore
@@ -28,10 +30,10 @@ project_copyright = "2026, The normix developers"
 release = version = _version("normix")
 
 extensions = [
+    "_mathml",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
@@ -40,6 +42,7 @@ templates_path = ["_templates"]
 
 smartquotes = False  # they would bend the quotes of option strings
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"normix {release}"
 html_static_path = ["_static"]

@@ -149,9 +149,9 @@ class InverseGamma(PositiveFamily):
     def cumulants(self, order: int) -> tuple[Array, ...]:
         r"""The first ``order`` cumulants; infinite for ``alpha`` of that order or less.
 
-        With :math:`m = \\beta/(\\alpha-1)`, by Student's: variance
-        :math:`m^2/(\\alpha-2)`, then :math:`4m^3/((\\alpha-2)(\\alpha-3))` and
-        :math:`6m^4(5\\alpha-11)/((\\alpha-2)^2(\\alpha-3)(\\alpha-4))`.
+        With :math:`m = \beta/(\alpha-1)`, by Student's: variance
+        :math:`m^2/(\alpha-2)`, then :math:`4m^3/((\alpha-2)(\alpha-3))` and
+        :math:`6m^4(5\alpha-11)/((\alpha-2)^2(\alpha-3)(\alpha-4))`.
         """
         alpha = self.alpha
         gaps = [jnp.where(alpha > k, alpha - k, 1.0) for k in range(1, 5)]
