@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from normix._arrays import as_weights, check_option
 from normix._columns import column_names
-from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
-from normix.mixtures.joint import JointNormalMixture
-from normix.mixtures.law import Frame
+from normix.exponential_family import ExponentialFamily
 from normix.mixtures.marginal import MarginalMixture
-from normix.mixtures.model_steps import mean_log_likelihood, packed
-from normix.mixtures.observed import (
-    At,
-    classical_of,
-    information_of,
-    law_at,
-    placed,
-)
-from normix.mixtures.rows import moments_of
-from normix.special._mode import typical_value
 from normix.uncertainty.covariance import check_maximum, covariance_by, inverse_of
-from normix.uncertainty.held import Chart, chart_of
-from normix.uncertainty.parameters import (
-    in_words,
-    is_positive,
-    parameter_names,
-    parameter_units,
-)
+from normix.uncertainty.of_family import told_by_family
+from normix.uncertainty.of_mixture import told_by_mixture
+from normix.uncertainty.parameters import in_words
 from normix.uncertainty.summary import Summary, summary_of
+from normix.uncertainty.told import Parameters
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingImports]
@@ -56,11 +38,12 @@ class Delta(NamedTuple):
 class Inference:
     """Estimates of a fit and how sure they are.
 
-    Names are those of statsmodels. Parameters are the classical ones in the gauge
-    where ``E[Y] = 1``, in which nothing is redundant: ``mu``, ``gamma``, the entries of
-    Σ, and of Y ``lam`` (normal inverse Gaussian), ``alpha`` (variance gamma, skew t),
-    ``p`` and ``alpha_bar = √(ab)`` (generalized hyperbolic). Where ``E[Y]`` is infinite
-    the density of ``log Y`` is highest at 0 instead.
+    Names are those of statsmodels. Parameters of mixtures are the classical ones in the
+    gauge where ``E[Y] = 1``, in which nothing is redundant: ``mu``, ``gamma``, the
+    entries of Σ, and of Y ``lam`` (normal inverse Gaussian), ``alpha`` (variance gamma,
+    skew t), ``p`` and ``alpha_bar = √(ab)`` (generalized hyperbolic). Where ``E[Y]`` is
+    infinite the density of ``log Y`` is highest at 0 instead. Those of an exponential
+    family are its own; of a normal law ``mu`` and the entries of Σ.
 
     - ``names``, ``params``, ``bse``: of every parameter its name, estimate and standard
       error, NaN where the data do not determine it; 0 where it is held.
@@ -71,7 +54,7 @@ class Inference:
     - ``cov_type``: "observed", "opg" or "sandwich".
     """
 
-    model: MarginalMixture
+    model: MarginalMixture | ExponentialFamily
     names: tuple[str, ...]
     params: Float[np.ndarray, " p"]
     llf: float
@@ -80,19 +63,17 @@ class Inference:
     cov_type: str
     held: tuple[str, ...]
     undetermined: tuple[str, ...]
-    _chart: Chart
-    _at: At
+    _parameters: Parameters
+    _positive: Bool[np.ndarray, " p"]
     _slopes: Float[np.ndarray, "p k"]  # of the parameters by free coordinates
     _covariance: Float[np.ndarray, "k k"]  # of those
     _inverse: Float[np.ndarray, "k k"]  # of the observed information
     _scores: Float[np.ndarray, "n k"]  # by weight
     _lost: Float[np.ndarray, "k m"]  # directions that nothing determines
 
-    def of_model(self, model: MarginalMixture) -> Float[Array, " p"]:
+    def of_model(self, model: Any) -> Float[Array, " p"]:
         """The same parameters of another model of this family, in the same order."""
-        law, y = model.joint.law(), model.joint.subordinator.mean()
-        unit = jnp.where(jnp.isfinite(y), y, typical_value(*law.gig))
-        return classical_of(law, unit, self._chart.names)
+        return self._parameters.of_model(model)
 
     def cov_params(self) -> Float[np.ndarray, "p p"]:
         """The covariance of the estimates, NaN in what the data do not determine."""
@@ -128,7 +109,7 @@ class Inference:
         """
         z, bse = _quantile(alpha), self.bse
         ends = self.params[:, None] + z * bse[:, None] * np.array([-1.0, 1.0])
-        positive = np.array([is_positive(name) for name in self.names])
+        positive = self._positive
         safe = np.where(positive, self.params, 1.0)
         grow = np.exp(np.minimum(z * bse / safe, 700.0))
         by_log = np.stack([safe / grow, safe * grow], axis=1)
@@ -189,9 +170,7 @@ class Inference:
         self, f: Callable[[Any], ArrayLike]
     ) -> tuple[np.ndarray, Float[np.ndarray, "... k"]]:
         """The value of a function of the model, and its slopes by free coordinates."""
-        kind = type(self.model), type(self.model.joint), self.model.joint.frame
-        free = tuple(np.flatnonzero(self._chart.free).tolist())
-        value, slopes = _slopes_of(f, *kind, self._chart.moving, free, self._at)
+        value, slopes = self._parameters.derivative(f)
         return np.asarray(value), np.asarray(slopes, float)
 
     def summary(self, alpha: float = 0.05) -> Summary:
@@ -226,31 +205,8 @@ class Inference:
         return along > 1e-3 * np.where(size > 0, size, 1.0)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4, 5))
-def _slopes_of(
-    f: Callable[[Any], ArrayLike],
-    family: type[MarginalMixture],
-    joint: type[JointNormalMixture],
-    frame: Frame,
-    moving: Moving,
-    free: tuple[int, ...],
-    at: At,
-) -> tuple[Array, Array]:
-    """``f`` of the model, and its derivatives; for the same ``f`` compiled once."""
-
-    def moved(step: Array) -> Array:
-        law = law_at(at, frame)
-        point = coordinates(law, moving).at[np.array(free, int)].add(step)
-        law = at_coordinates(law, point, moving)
-        law = law.in_units(at.unit).translated(at.centre)
-        return _numbers(f(family(joint.of_law(law))))
-
-    here = jnp.zeros(len(free), at.vector.dtype)
-    return moved(here), jax.jacfwd(moved)(here)
-
-
 def inference(
-    model: MarginalMixture,
+    model: MarginalMixture | ExponentialFamily,
     X: ArrayLike,
     weights: Float[ArrayLike, " n"] | None = None,
     cov_type: str = "observed",
@@ -263,8 +219,9 @@ def inference(
 ) -> Inference:
     """Standard errors of a maximum-likelihood fit, and what follows from them.
 
-    - ``model``: a mixture in any form, at a maximum of the likelihood of ``X``.
-    - ``X``: the data, shape ``(n, d)``, or ``(n,)`` for a univariate model; the names
+    - ``model``: a mixture in any form, or a member of an exponential family, such as
+      ``Gamma.fit_mle(X)``, at a maximum of the likelihood of ``X``.
+    - ``X``: the data, shape ``(n, d)``, or ``(n,)`` for laws of one variable; the names
       that a data frame gives its columns become those of the parameters.
     - ``weights``: shape ``(n,)``; they count the rows.
     - ``cov_type``: "observed", the inverse of the observed information; "opg", that of
@@ -289,77 +246,58 @@ def inference(
     ('mu', 'gamma', 'sigma', 'lam')
     """
     check_option("cov_type", cov_type, COV_TYPES)
-    rows = np.asarray(model._rows(X, model.d))
+    family = isinstance(model, ExponentialFamily)
+    if family:
+        if fix or symmetric or boundary is not None or alpha_min is not None:
+            raise ValueError(
+                "fix, symmetric, alpha_min and boundary are of fits of mixtures; a "
+                f"{type(model).__name__} has none"
+            )
+        rows = np.asarray(model._check_sample(X))
+    else:
+        rows = np.asarray(model._rows(X, model.d))
     w = None
     if weights is not None:
         w = np.asarray(as_weights(weights, len(rows)), rows.dtype)
         rows, w = rows[w > 0], w[w > 0]
     nobs = float(len(rows) if w is None else w.sum())
-    vector = packed(model.joint)
-    least = None if alpha_min is None else float(np.asarray(alpha_min))
-    chart = chart_of(model, vector, fix, symmetric, boundary, least)
-    k = int(chart.free.sum()) - chart.redundant.shape[1]
-    if len(rows) <= k:
-        raise ValueError(f"{len(rows)} rows cannot tell of {k} parameters")
-    moments = moments_of(rows)
-    at = placed(vector, *moments)
-    frame = model.joint.frame
-    p, a, _ = (float(x) for x in np.asarray(vector)[-3:])
-    unit_mean = a > 0 or p < -1  # where E[Y] is finite
-    shape = frame, chart.moving, chart.names, unit_mean
-    found, known = information_of(at, rows, w, *shape)
-    to_full, free = np.asarray(known.to_full, float), chart.free
-    information = np.asarray(known.information, float)
-    information = information - to_full.T @ np.asarray(found.missing, float) @ to_full
-    information = information[np.ix_(free, free)]
-    scores = (np.asarray(found.scores, float) @ to_full)[:, free]
-    if not (np.isfinite(information).all() and np.isfinite(scores).all()):
+    of_columns = column_names(X) if columns is None else list(columns)
+    width = 1 if rows.ndim == 1 else rows.shape[1]
+    if of_columns is not None and len(of_columns) != width:
+        raise ValueError(f"{len(of_columns)} names of columns for {width} columns")
+    if family:
+        told = told_by_family(model, rows, w, of_columns)
+    else:
+        held = fix, symmetric, alpha_min, boundary
+        told = told_by_mixture(model, rows, w, *held, of_columns)
+    if not (np.isfinite(told.information).all() and np.isfinite(told.scores).all()):
         raise ValueError(
             "the likelihood is not smooth at this model: a row lies at its location, "
             "where the density has no derivative"
         )
+    scores, redundant = told.scores, told.redundant
     weighed = scores if w is None else scores * w[:, None]
-    inverse, lost = inverse_of(information, chart.redundant)
+    inverse, lost = inverse_of(told.information, redundant)
     check_maximum(weighed.sum(axis=0), inverse, nobs)
-    covariance = covariance_by(cov_type, inverse, scores.T @ weighed, chart.redundant)
-    of_jax = None if w is None else jnp.asarray(w)
-    of_columns = column_names(X) if columns is None else list(columns)
-    if of_columns is not None and len(of_columns) != model.d:
-        raise ValueError(f"{len(of_columns)} names of columns for {model.d} columns")
-    names = parameter_names(model.d, of_columns, model._axes == 1)
-    units = parameter_units(np.asarray(moments.scale, float), len(chart.names))
-    params = np.asarray(known.classical, float) * units
-    params[: model.d] += np.asarray(moments.centre, float)
-    slopes = np.asarray(known.slopes, float)[:, free] * units[:, None]
-    every = (*names, *chart.names)
+    moved = [told.slopes @ v for v in lost.T]
     return Inference(
         model=model,
-        names=every,
-        params=params,
-        llf=nobs * float(mean_log_likelihood(model.joint, jnp.asarray(rows), of_jax)),
+        names=told.names,
+        params=told.params,
+        llf=nobs * told.mean_llf,
         nobs=nobs,
-        df_model=k,
+        df_model=len(told.information) - redundant.shape[1],
         cov_type=cov_type,
-        held=chart.notes,
-        undetermined=tuple(in_words(slopes @ v, params, every) for v in lost.T),
-        _chart=chart,
-        _at=at,
-        _slopes=slopes,
-        _covariance=covariance,
+        held=told.held,
+        undetermined=tuple(in_words(v, told.params, told.names) for v in moved),
+        _parameters=told.parameters,
+        _positive=told.positive,
+        _slopes=told.slopes,
+        _covariance=covariance_by(cov_type, inverse, scores.T @ weighed, redundant),
         _inverse=inverse,
         _scores=weighed,
         _lost=lost,
     )
-
-
-def _numbers(value: object) -> Array:
-    try:
-        found = jnp.asarray(value)
-    except (TypeError, ValueError):
-        found = None
-    if found is None or not jnp.issubdtype(found.dtype, jnp.inexact):
-        raise ValueError(f"f must return a number or an array of them, got {value!r}")
-    return found
 
 
 def _quantile(alpha: float) -> float:

@@ -13,16 +13,26 @@ def parameter_names(
     """``mu``, ``gamma`` and the entries of Σ on and below its diagonal."""
     if scalar:
         return "mu", "gamma", "sigma"
-    of = [str(i) for i in range(d)] if columns is None else [str(c) for c in columns]
+    of = _columns(d, columns)
+    means = normal_names(d, columns)
+    return (*means[:d], *(f"gamma[{name}]" for name in of), *means[d:])
+
+
+def normal_names(d: int, columns: Sequence[object] | None) -> tuple[str, ...]:
+    """``mu`` and the entries of Σ on and below its diagonal."""
+    of = _columns(d, columns)
     lower = [(of[i], of[j]) for i in range(d) for j in range(i + 1)]
     return (
         *(f"mu[{name}]" for name in of),
-        *(f"gamma[{name}]" for name in of),
         *(
             f"sigma[{one}]" if one == two else f"sigma[{one}, {two}]"
             for one, two in lower
         ),
     )
+
+
+def _columns(d: int, columns: Sequence[object] | None) -> list[str]:
+    return [str(i) for i in range(d)] if columns is None else [str(c) for c in columns]
 
 
 def parameter_units(scale: np.ndarray, shapes: int) -> np.ndarray:
