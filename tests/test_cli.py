@@ -166,9 +166,28 @@ def test_prices_give_the_fit_of_their_log_returns(
     assert number(result.stdout, "log-likelihood") == pytest.approx(expected, abs=1e-3)
 
 
+def test_prices_with_holes(csv: Path, X: np.ndarray, tmp_path: Path) -> None:
+    """Returns are between a day and the next, where both have a price."""
+    prices = 100 * np.exp(np.vstack([np.zeros(2), np.cumsum(X, axis=0)]))
+    lines = write(tmp_path / "prices.csv", prices).read_text().splitlines()
+    for k, cell in ((50, "NA"), (51, ""), (200, "."), (300, "nan")):
+        lines[k] = f"{lines[k].rsplit(',', 1)[0]},{cell}"
+    text = "\n".join(lines)
+    told = failure("-", "--returns", text=text)
+    assert told == "-: line 51, column 'b': the value is missing; see --missing"
+    found = run("-", "--returns", "--missing", "em", text=text)
+    # The two holes in a row cost three returns, each of the others two.
+    assert "300 rows of 2 columns" in found.stdout
+    assert f"{100 * 7 / 600:.3g}% of the entries missing" in found.stdout
+    dropped = run("-", "--returns", "--missing", "drop", text=text)
+    assert "293 rows of 2 columns" in dropped.stdout
+    every = number(run(csv).stdout, "log-likelihood")
+    assert number(dropped.stdout, "log-likelihood") < every
+
+
 def test_columns_are_chosen_in_order(tmp_path: Path, X: np.ndarray) -> None:
     text = write(tmp_path / "x.csv", np.c_[X, X[::-1] ** 2], ("b", "a", "c", "d"))
-    chosen = data.load_data(str(text), ["c", "b"], False)
+    chosen = data.load_data(str(text), ["c", "b"], False, "raise")
     assert chosen.columns == ("c", "b")
     np.testing.assert_array_equal(chosen.values[:, 1], X[:, 0])
 
@@ -204,7 +223,7 @@ def test_early_end_reports_what_is_reached(
 
 
 def test_interrupt_before_the_first_iteration(monkeypatch, csv: Path) -> None:
-    def interrupt(X):
+    def interrupt(X, missing):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(NormalInverseGaussian, "default_init", interrupt)
@@ -217,7 +236,7 @@ def test_interrupt_before_the_first_iteration(monkeypatch, csv: Path) -> None:
 def test_ctrl_c_is_caught_only_while_iterating(monkeypatch, csv, fitted) -> None:
     seen = []
 
-    def iterate(self, model, X, callback):
+    def iterate(self, model, X, callback, missing):
         seen.append(signal.getsignal(signal.SIGINT))
         callback(Iteration(1, 6.0, 1e-3, 1e-3))
         seen.append(signal.getsignal(signal.SIGINT))
@@ -342,11 +361,17 @@ def test_unknown_column(csv: Path) -> None:
         ("a,a\n1,2\n", "column 'a' is there more than once"),
         ("name\nx\ny\n", "there is no column of numbers beside 'name'"),
         ("a,b\n1,2\n\n3,four\n", "line 4, column 'b': 'four' is not a number"),
-        ("a,b\n1,2\n3,\n", "line 3, column 'b': the value is missing"),
-        ("a,b\n1,2\nNaN,3\n", "line 3, column 'a': the value is missing"),
+        ("a,b\n1,2\n3,\n", "line 3, column 'b': the value is missing; see --missing"),
+        (
+            "a,b\n1,2\nNaN,3\n",
+            "line 3, column 'a': the value is missing; see --missing",
+        ),
         ("a,b\n1,2\n3,-inf\n", "line 3, column 'b': '-inf' is not finite"),
         ("a,b\n1,2\n3\n", "line 3 has 1 cells, the first line names 2 columns"),
-        ("day,a,b\n1,1,2\n2,,4\n", "line 3, column 'a': the value is missing"),
+        (
+            "day,a,b\n1,1,2\n2,,4\n",
+            "line 3, column 'a': the value is missing; see --missing",
+        ),
         ('a,b\n1,"2\n', "line 2: unexpected end of data"),
     ],
 )

@@ -181,8 +181,12 @@ def _as_rows(X: ArrayLike) -> Array | np.ndarray:
         raise ValueError(f"X: {error}") from None
 
 
-def as_data(X: ArrayLike, *, columns: int | None = None) -> Array | np.ndarray:
+def as_data(
+    X: ArrayLike, *, columns: int | None = None, missing: bool = False
+) -> Array | np.ndarray:
     """Observations as a finite ``(n, d)`` float array, of JAX's or NumPy's.
+
+    ``missing`` lets NaN pass.
 
     **Raises**: ``ValueError`` for another number of dimensions or columns, for no
     rows, and for NaN or infinite entries (with their count and first row). Values
@@ -200,19 +204,21 @@ def as_data(X: ArrayLike, *, columns: int | None = None) -> Array | np.ndarray:
         )
     if array.shape[0] == 0 or array.shape[1] == 0:
         raise ValueError(f"X must not be empty, got shape {array.shape}")
-    _check_finite(array)
+    _check_finite(array, missing)
     return array
 
 
-def as_series(X: ArrayLike) -> Array | np.ndarray:
+def as_series(X: ArrayLike, *, missing: bool = False) -> Array | np.ndarray:
     """Observations of one variable as a finite ``(n,)`` float array.
+
+    ``missing`` lets NaN pass.
 
     **Raises**: ``ValueError`` for another shape, no values, NaN or infinite ones.
     """
     array = _as_rows(X)
     if array.ndim != 1 or array.shape[0] == 0:
         raise ValueError(f"X must have shape (n,) with n >= 1, got {array.shape}")
-    _check_finite(array)
+    _check_finite(array, missing)
     return array
 
 
@@ -228,14 +234,19 @@ def as_sample(X: ArrayLike) -> Array | np.ndarray:
     return array
 
 
-def _check_finite(array: Array | np.ndarray) -> None:
+def _check_finite(array: Array | np.ndarray, missing: bool = False) -> None:
     if is_traced(array):
         return
     xp: Any = jnp if is_spread(array) else np  # what is spread is not gathered
-    finite = xp.isfinite(xp.asarray(array))
+    here = xp.asarray(array)
+    finite = ~xp.isinf(here) if missing else xp.isfinite(here)
     if not finite.all():
         row = (~finite).reshape(len(finite), -1).any(axis=1).argmax()
+        kind = "infinite values" if missing else "NaN or infinite values"
+        advice = ""
+        if not missing and not xp.isinf(here).any():
+            advice = '; missing="em" or "drop" takes NaN for missing entries'
         raise ValueError(
-            f"X must be finite, got {int((~finite).sum())} NaN or infinite values, "
-            f"the first in row {int(row)}"
+            f"X must be finite, got {int((~finite).sum())} {kind}, "
+            f"the first in row {int(row)}{advice}"
         )

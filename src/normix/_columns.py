@@ -25,11 +25,13 @@ _PART = 1e-5
 
 
 def constant_columns(X: Float[Array, "n d"] | np.ndarray) -> list[int]:
-    """Which columns have one value; none of what is being traced."""
+    """Which columns have one value, NaN apart; none of what is being traced."""
     if is_traced(X):
         return []
     xp: Any = jnp if is_spread(X) else np
-    return np.nonzero(np.asarray(xp.ptp(xp.asarray(X), axis=0) == 0))[0].tolist()
+    here = xp.asarray(X)
+    low, high = xp.nanmin(here, axis=0), xp.nanmax(here, axis=0)
+    return np.nonzero(np.asarray(low == high))[0].tolist()
 
 
 def dependent_columns(
@@ -246,3 +248,10 @@ def column_names(X: object) -> list[object] | None:
     """The names that a data frame gives its columns."""
     columns = getattr(X, "columns", None)
     return None if columns is None else list(columns)
+
+
+def like(X: Any, values: np.ndarray) -> Any:
+    """Values in the shape of ``X``; a data frame if that is one, else of JAX."""
+    if column_names(X) is None or not hasattr(X, "index"):
+        return jax.device_put(values)
+    return type(X)(values, index=X.index, columns=X.columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import numpy as np
@@ -30,16 +30,37 @@ class Moments(NamedTuple):
     constant: list[int]
     """Columns of one value."""
     dtype: np.dtype
+    together: Float[np.ndarray, "d d"] | None = None
+    """In how many rows two columns are both seen; None where nothing is missing."""
 
 
 class RowPasses:
     """Rows in chunks, gone through as often as asked for.
 
-    ``ndim`` is the number of axes of a chunk: 2, or 1 of one variable.
+    ``ndim`` is the number of axes of a chunk: 2, or 1 of one variable. ``missing``:
+    which rows are left out, see :func:`~normix._missing.present`.
     """
 
-    def __init__(self, data: np.memmap | Iterable[ArrayLike], ndim: int = 2):
-        self._data, self._ndim = data, ndim
+    def __init__(
+        self,
+        data: np.memmap | Iterable[ArrayLike],
+        ndim: int = 2,
+        missing: str = "raise",
+    ):
+        self._data, self._ndim, self._missing = data, ndim, missing
+
+    def without_gaps(self, missing: str) -> RowPasses:
+        """The same without the rows that this choice leaves out."""
+        return RowPasses(self._data, self._ndim, missing)
+
+    def kept(self) -> list[np.ndarray]:
+        """One pass: of every chunk which rows are not left out."""
+        everything = RowPasses(self._data, self._ndim)
+        return [self._counts(chunk) for chunk in everything.chunks()]
+
+    def _counts(self, rows: np.ndarray) -> np.ndarray:
+        seen = ~np.isnan(rows)
+        return (np.all if self._missing == "drop" else np.any)(seen, axis=1)
 
     def chunks(self) -> Iterator[np.ndarray]:
         """One pass: arrays of shape ``(m, d)``, of whatever lengths.
@@ -64,6 +85,8 @@ class RowPasses:
                     )
             except ValueError as error:
                 raise ValueError(f"chunk {k}: {error}") from None
+            if self._missing != "raise":
+                rows = rows[self._counts(rows)]
             yield rows
 
     def blocks(
@@ -115,27 +138,38 @@ class RowPasses:
         **Raises**: what ``check`` raises, with the chunk's number, and ``ValueError``
         where there is no row.
         """
-        n = 0
+        n: Any = 0
         mean, second = np.zeros(1), np.zeros(1)
         low, high = np.full(1, np.inf), np.full(1, -np.inf)
+        rows, together, gaps = 0, np.zeros((1, 1)), False
         for k, chunk in enumerate(self.chunks(), start=1):
             _checked(check, chunk, k)
-            m = len(chunk)
-            here = chunk.mean(axis=0, dtype=float)
-            gap = here - mean
-            mean = mean + gap * (m / (n + m))
-            second = second + ((chunk - here) ** 2).sum(axis=0)
-            second = second + gap**2 * (n * m / (n + m))
-            n += m
-            low = np.minimum(low, chunk.min(axis=0))
-            high = np.maximum(high, chunk.max(axis=0))
-        if n == 0:
+            if len(chunk) == 0:
+                continue
+            rows += len(chunk)
+            seen = ~np.isnan(chunk)
+            gaps = gaps or not seen.all()
+            # How many entries there are, column by column.
+            m = seen.sum(axis=0)
+            counted = seen.astype(float)
+            together = together + counted.T @ counted
+            values = np.where(seen, chunk, 0.0)
+            here = values.sum(axis=0, dtype=float) / np.maximum(m, 1)
+            gap = np.where(m > 0, here - mean, 0.0)
+            share = m / np.maximum(n + m, 1)
+            mean = mean + gap * share
+            second = second + (np.where(seen, chunk - here, 0.0) ** 2).sum(axis=0)
+            second = second + gap**2 * (n * share)
+            n = n + m
+            low = np.minimum(low, np.where(seen, chunk, np.inf).min(axis=0))
+            high = np.maximum(high, np.where(seen, chunk, -np.inf).max(axis=0))
+        if rows == 0:
             raise ValueError("the data have no chunks, or gave them away before")
-        spread = second / n
+        spread = second / np.maximum(n, 1)
         scale = np.where(spread > 0, np.sqrt(spread), 1.0)
         constant = np.nonzero(low == high)[0].tolist()
         dtype = np.dtype(jax.dtypes.canonicalize_dtype(float))
-        return Moments(n, mean, scale, constant, dtype)
+        return Moments(rows, mean, scale, constant, dtype, together if gaps else None)
 
     def sample(
         self, enough: int, check: Callable[[np.ndarray], object] | None = None

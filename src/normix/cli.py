@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,13 @@ def main() -> None:
     "--returns", is_flag=True, help="FILE holds prices: fit their log returns."
 )
 @click.option(
+    "--missing",
+    type=click.Choice(["raise", "em", "drop"]),
+    default="raise",
+    help="Cells that are empty, NA, NaN or a dot: refuse them, fit to what each row "
+    "has, or leave out the row.",
+)
+@click.option(
     "--plot", metavar="PATH", help="Draw the fitted margins (.png, .pdf, .svg, ...)."
 )
 @click.option("--save", metavar="PATH", help="Write the fitted model as JSON.")
@@ -98,6 +106,7 @@ def fit(
     bootstrap: int | None,
     columns: str | None,
     returns: bool,
+    missing: str,
     plot: str | None,
     save: str | None,
     tol: float,
@@ -115,6 +124,7 @@ def fit(
       normix fit
       normix fit returns.csv --plot margins.png
       normix fit prices.csv --returns --columns AAPL,MSFT --save model.json
+      normix fit prices.csv --returns --missing em
       normix fit returns.csv --family all
       normix fit returns.csv --symmetric --ci .95
 
@@ -134,7 +144,7 @@ def fit(
             check_writable(path)
     try:
         with deadly():
-            table = _load(file, columns, returns)
+            table = _load(file, columns, returns, missing)
             options = {"tol": tol, "max_iter": max_iter, "symmetric": symmetric}
             if family == _ALL:
                 result = _best(table, options, factors)
@@ -151,11 +161,11 @@ def fit(
         sys.exit(_INTERRUPTED if result.interrupted else 1)
 
 
-def _load(file: str | None, columns: str | None, prices: bool) -> Table:
+def _load(file: str | None, columns: str | None, prices: bool, missing: str) -> Table:
     from normix._cli.data import load_data
 
     chosen = None if columns is None else [name.strip() for name in columns.split(",")]
-    return load_data(file, chosen, prices)
+    return load_data(file, chosen, prices, missing)
 
 
 def _best(table: Table, options: dict[str, Any], factors: int | None) -> EMResult:
@@ -172,7 +182,11 @@ def _best(table: Table, options: dict[str, Any], factors: int | None) -> EMResul
     symmetric, forms = (options["symmetric"],), (factors or 0,)
     try:
         found = normix.compare(
-            table.values, symmetric=symmetric, factors=forms, fitter=fitter
+            table.values,
+            symmetric=symmetric,
+            factors=forms,
+            fitter=fitter,
+            missing=_missing(table),
         )
         best = found.best()
     except ValueError as error:
@@ -219,10 +233,14 @@ def _fit(
         try:
             form = family if factors is None else f"Factor{family}"
             size = () if factors is None else (factors,)
-            model = getattr(normix, form).default_init(table.values, *size)
+            missing = _missing(table)
+            begin = getattr(normix, form).default_init
+            model = begin(table.values, *size, missing=missing)
             shown.show("compiling the iteration ...")
             fitter = normix.BatchEMFitter(**options, track_ll=True)
-            result = fitter.fit(model, table.values, callback=shown.iteration)
+            result = fitter.fit(
+                model, table.values, callback=shown.iteration, missing=missing
+            )
         except ValueError as error:
             raise Failure(str(error)) from None
     if result.n_iter < 1:
@@ -242,12 +260,19 @@ def _report(result: EMResult, table: Table, start: float) -> None:
     click.echo(f"\nAfter {iterations} and {seconds:.1f} s, {result.message}.")
 
 
+def _missing(table: Table) -> str:
+    """What a fit is to do about missing entries: those left are to be used."""
+    return "em" if any(map(math.isnan, table.values.ravel())) else "raise"
+
+
 def _size(table: Table) -> str:
     n, d = table.values.shape
     columns = "1 column" if d == 1 else f"{d} columns"
     labels = table.labels
     span = f", {labels[0]} to {labels[-1]}" if labels else ""
-    return f"{n} rows of {columns}{span}"
+    gaps = sum(map(math.isnan, table.values.ravel()))
+    missing = f", {100 * gaps / (n * d):.3g}% of the entries missing" if gaps else ""
+    return f"{n} rows of {columns}{span}{missing}"
 
 
 def _write(result: EMResult, table: Table, plot: str | None, save: str | None) -> None:

@@ -56,7 +56,7 @@ def test_score(family, form):
     X = rows(60)
     cls = getattr(normix, form + family)
     joint = cls.default_init(X, *([1] if form else [])).joint
-    vector, swept = swept_over(joint, jnp.asarray(X), None, "jax")
+    vector, swept = swept_over(joint, jnp.asarray(X), None, False)
     unit = X.std(axis=0)
     about = Moving(True, joint.subordinator.has_order), jnp.asarray(unit), joint.frame
     point, got = by_identity(vector, swept, *about)
@@ -70,7 +70,7 @@ def test_score_on_the_boundary(family):
     """Of generalized hyperbolic laws that are in the limit: along the limit."""
     X = rows(60)
     joint = getattr(normix, family).default_init(X).joint
-    vector, swept = swept_over(joint, jnp.asarray(X), None, "jax")
+    vector, swept = swept_over(joint, jnp.asarray(X), None, False)
     about = Moving(True, True), jnp.asarray(X.std(axis=0)), joint.frame
     point, got = by_identity(vector, swept, *about)
     want = by_differentiation(packed(joint), point, X, *about)

@@ -10,18 +10,27 @@ import numpy as np
 from normix._cli.failure import Failure
 from normix._cli.table import Table, read_table
 from normix._columns import dependent_columns
+from normix._missing import check_seen, seen_together
 from normix.datasets import load_sp500_returns
 
 
-def load_data(file: str | None, columns: Sequence[str] | None, prices: bool) -> Table:
+def load_data(
+    file: str | None, columns: Sequence[str] | None, prices: bool, missing: str
+) -> Table:
     """The columns of ``file``, or of the data shipped; log returns if of prices.
+
+    Missing entries are NaN, or their rows left out, as ``missing`` says. Returns are
+    between a row and the next, where both have a price.
 
     **Raises**: :class:`Failure` for what cannot be read or cannot be fitted.
     """
     if file is None and prices:
         raise Failure("--returns needs a FILE of prices; the data shipped are returns")
-    table = _shipped(columns) if file is None else _read(file, columns)
+    gaps = missing != "raise"
+    table = _shipped(columns) if file is None else _read(file, columns, gaps)
     table = _log_returns(table) if prices else table
+    if np.isnan(table.values).any():
+        table = _kept(table, missing)
     _check_rank(table)
     return table
 
@@ -35,10 +44,29 @@ def _shipped(columns: Sequence[str] | None) -> Table:
     return Table(data.columns, data.values, lines, tuple(data.dates.astype(str)))
 
 
-def _read(file: str, columns: Sequence[str] | None) -> Table:
+def _kept(table: Table, missing: str) -> Table:
+    """Without rows that have gaps, or without those of nothing else."""
+    seen = ~np.isnan(table.values)
+    kept = np.flatnonzero((np.all if missing == "drop" else np.any)(seen, axis=1))
+    if not len(kept):
+        raise Failure("there is no row without a missing value")
+    try:
+        check_seen(seen_together(table.values[kept]), table.columns, pairs=False)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    labels = table.labels
+    return Table(
+        table.columns,
+        table.values[kept],
+        tuple(table.lines[k] for k in kept),
+        None if labels is None else tuple(labels[k] for k in kept),
+    )
+
+
+def _read(file: str, columns: Sequence[str] | None, missing: bool) -> Table:
     try:
         with click.open_file(file, encoding="utf-8-sig") as stream:
-            return read_table(stream, columns)
+            return read_table(stream, columns, missing)
     except OSError as error:
         raise Failure(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -71,11 +99,12 @@ def _check_rank(table: Table) -> None:
     if n < d + 1:
         counted = "1 column needs" if d == 1 else f"{d} columns need"
         raise Failure(f"too few rows of data: {counted} at least {d + 1}, got {n}")
-    deviations = X.std(axis=0)
-    constant = names[deviations <= 1e-12 * np.abs(X).max(axis=0)]
+    deviations = np.nanstd(X, axis=0)
+    constant = names[deviations <= 1e-12 * np.nanmax(np.abs(X), axis=0)]
     if constant.size:
         raise Failure(f"column '{constant[0]}' is constant; leave it out by --columns")
-    dependent = dependent_columns(X)
+    whole = X[~np.isnan(X).any(axis=1)]
+    dependent = dependent_columns(whole) if len(whole) > d else []
     if dependent:
         listed = ", ".join(f"'{name}'" for name in names[dependent])
         raise Failure(

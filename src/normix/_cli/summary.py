@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from normix._missing import normal_moments
 from normix.fitting.em.batch import BatchEMFitter
 from normix.fitting.em.result import EMResult
 from normix.mixtures.marginal import MarginalMixture
@@ -49,6 +50,8 @@ def standardised(model: MarginalMixture) -> MarginalMixture:
 def normal_score(X: Float[np.ndarray, "n d"]) -> Score:
     """The normal law of maximum likelihood."""
     n, d = X.shape
+    if np.isnan(X).any():
+        return Score(normal_moments(X).log_likelihood, d + d * (d + 1) // 2, n)
     log_det = np.linalg.slogdet(np.atleast_2d(np.cov(X, rowvar=False, bias=True)))[1]
     log_likelihood = -0.5 * n * (d * math.log(2 * math.pi) + float(log_det) + d)
     return Score(log_likelihood, d + d * (d + 1) // 2, n)
@@ -79,7 +82,13 @@ def intervals(
         return str(found.summary(1 - level))
     fitter = BatchEMFitter(symmetric="gamma" in result.held)
     drawn = bootstrap(
-        result.model, X, resamples, key=jax.random.key(0), fitter=fitter, progress=True
+        result.model,
+        X,
+        resamples,
+        key=jax.random.key(0),
+        fitter=fitter,
+        progress=True,
+        missing="em" if result.missing_share else "raise",
     )
     ends = drawn.conf_int(found.of_model, alpha=1 - level)
     errors = np.asarray(drawn.std(found.of_model))

@@ -28,12 +28,15 @@ class Table(NamedTuple):
     labels: tuple[str, ...] | None  # the column of row labels, if there is one
 
 
-def read_table(lines: Iterable[str], columns: Sequence[str] | None = None) -> Table:
+def read_table(
+    lines: Iterable[str], columns: Sequence[str] | None = None, missing: bool = False
+) -> Table:
     """The numbers in the lines of a CSV file whose first line names the columns.
 
     ``columns`` chooses and orders them; by default all are taken but a first one of
     row labels. Cells are separated by commas, or by semicolons or tabs where the
-    header has more of those; empty lines are skipped.
+    header has more of those; empty lines are skipped. With ``missing`` cells that are
+    empty, NA, NaN, null, - or . become NaN.
 
     **Raises**: ``ValueError`` for a file without a header or rows, a column that is
     not there, and cells that are missing or not finite numbers, by line and column.
@@ -68,12 +71,15 @@ def read_table(lines: Iterable[str], columns: Sequence[str] | None = None) -> Ta
         raise ValueError(f"there is no column {listed}; there are {', '.join(valid)}")
     positions = [header.index(name) for name in chosen]
     cells = [[row[j] for j in positions] for row in rows]
+    known = cells
+    if missing:
+        known = [["nan" if _is_missing(x) else x for x in row] for row in cells]
     try:
-        values = np.array(cells, dtype=float)
+        values = np.array(known, dtype=float)
     except ValueError:
         values = None
-    if values is None or not np.isfinite(values).all():
-        raise ValueError(_first_fault(cells, chosen, numbers))
+    if values is None or not (np.isfinite(values) | (missing & np.isnan(values))).all():
+        raise ValueError(_first_fault(cells, chosen, numbers, missing))
     labels = tuple(row[0] for row in rows) if labelled else None
     return Table(tuple(chosen), values, tuple(numbers), labels)
 
@@ -112,13 +118,18 @@ def _split(lines: Iterable[str]) -> tuple[list[str], list[list[str]], list[int]]
 
 
 def _first_fault(
-    cells: list[list[str]], columns: Sequence[str], numbers: Sequence[int]
+    cells: list[list[str]],
+    columns: Sequence[str],
+    numbers: Sequence[int],
+    missing: bool,
 ) -> str:
     for number, row in zip(numbers, cells, strict=True):
         for name, cell in zip(columns, row, strict=True):
             where = f"line {number}, column {name!r}"
             if _is_missing(cell):
-                return f"{where}: the value is missing"
+                if missing:
+                    continue
+                return f"{where}: the value is missing; see --missing"
             if not _is_number(cell):
                 return f"{where}: {cell!r} is not a number"
             if not math.isfinite(float(cell)):

@@ -78,6 +78,11 @@ class QuantileTable(eqx.Module):
         q = as_float(q)
         return self._at_logit(jnp.log(q) - jnp.log1p(-q))
 
+    def isf(self, q: ArrayLike) -> Real:
+        """The value that is exceeded with probability ``q``; NaN outside [0, 1]."""
+        q = as_float(q)
+        return self._at_logit(jnp.log1p(-q) - jnp.log(q))
+
     def cdf(self, x: ArrayLike) -> Real:
         """``P(X <= x)``, elementwise."""
         x = as_float(x)

@@ -18,8 +18,10 @@ class Charted(Gauged):
 
     @classmethod
     @abstractmethod
-    def _rows(cls, X: ArrayLike, columns: int | None = None) -> Float[Array, "n d"]:
-        """Observations along the first axis, checked, as rows.
+    def _rows(
+        cls, X: ArrayLike, columns: int | None = None, *, missing: bool = False
+    ) -> Float[Array, "n d"]:
+        """Observations along the first axis, checked, as rows; ``missing`` takes NaN.
 
         **Raises**: ``ValueError`` for another shape, NaN or infinite entries.
         """

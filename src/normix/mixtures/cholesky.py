@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import cache
 from typing import Self
@@ -13,7 +14,7 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
 from normix.mixtures.constraints import location_and_skewness
-from normix.mixtures.dispersion import Dispersion, InnerProducts, slope_along
+from normix.mixtures.dispersion import Dispersion, InnerProducts, Seen, slope_along
 from normix.mixtures.statistics import MixtureStatistics, NormalMixtureEta
 
 
@@ -68,6 +69,40 @@ class CholeskyDispersion(Dispersion):
         ones = jnp.ones_like(skew)
         squares = ones @ (white * white), ones @ (across * across)
         return InnerProducts(squares[0], cross, size, squares[1])
+
+    def seen(self, mask, residuals, gamma):
+        sigma = self.matrix()
+        both = mask[:, None] & mask
+        # With a 1 for each column that is not seen: a root of one size for all.
+        root = jnp.linalg.cholesky(
+            jnp.where(both, sigma, jnp.eye(len(mask), dtype=sigma.dtype))
+        )
+        # Of the columns not seen on those that are: Σ_us (Σ_ss)⁻¹ = half root⁻¹.
+        across = jnp.where(~mask[:, None] & mask, sigma, 0.0)
+        half = solve_triangular(root, across.T, lower=True).T
+        slope = solve_triangular(root, half.T, lower=True, trans=1).T
+        rows = jnp.where(mask, residuals, 0.0)
+        skew = jnp.where(mask, gamma, 0.0)
+        rest = jnp.where(~mask[:, None] & ~mask, sigma, 0.0) - half @ half.T
+        return Seen(
+            rows + rows @ slope.T,
+            skew + slope @ skew,
+            2 * jnp.log(jnp.diagonal(root)).sum(),
+            rest,
+        )
+
+    def unseen_variances(self, mask, left):
+        return jnp.maximum(jnp.diagonal(left), 0.0)
+
+    def completed(self, eta, mask, kappa, left, weight):
+        cross = jnp.outer(eta.E_X, kappa)
+        second = cross + cross.T + eta.E_Y * jnp.outer(kappa, kappa) + weight * left
+        return dataclasses.replace(
+            eta,
+            E_X=eta.E_X + kappa * eta.E_Y,
+            E_X_inv_Y=eta.E_X_inv_Y + kappa * weight,
+            E_XXT_inv_Y=eta.E_XXT_inv_Y + second,
+        )
 
     def scaled(self, s):
         return type(self)(jnp.sqrt(s) * self.L)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from normix.mixtures.constraints import Constraints, Pin
 from normix.mixtures.statistics import MixtureStatistics, PosteriorMeans
@@ -24,6 +24,20 @@ class InnerProducts(NamedTuple):
     cross: Float[Array, " n"]
     skew: Float[Array, ""]
     across: Float[Array, " n"]
+
+
+class Seen(NamedTuple):
+    """Rows ``r = x - μ`` of which some columns are not seen, completed given Y.
+
+    Given Y, what is not seen has the mean ``rows + (γ - gamma) Y``: ``rows`` is its
+    regression on what is seen, and ``gamma`` that of γ. ``log_det``: ``log |Σ|`` of the
+    columns that are seen. ``left``: what :meth:`Dispersion.completed` needs besides.
+    """
+
+    rows: Float[Array, "n d"]
+    gamma: Float[Array, " d"]
+    log_det: Float[Array, ""]
+    left: Array
 
 
 def slope_along(cross: Array, skew: Array) -> Array:
@@ -69,6 +83,40 @@ class Dispersion(eqx.Module):
         self, residuals: Float[Array, "n d"], gamma: Float[Array, " d"]
     ) -> InnerProducts:
         """The inner products of every row and γ in the metric of ``Σ⁻¹``."""
+
+    @abstractmethod
+    def seen(
+        self,
+        mask: Bool[Array, " d"],
+        residuals: Float[Array, "n d"],
+        gamma: Float[Array, " d"],
+    ) -> Seen:
+        """Rows of which the columns in ``mask`` are seen, the others being any number.
+
+        Inner products of the completed rows, and of the ``gamma`` found, in the metric
+        of the whole ``Σ⁻¹`` are those of what is seen in that of its own.
+        """
+
+    @abstractmethod
+    def unseen_variances(
+        self, mask: Bool[Array, " d"], left: Array
+    ) -> Float[Array, " d"]:
+        """Of the columns not seen, given the others and per unit of Y; else 0."""
+
+    @abstractmethod
+    def completed(
+        self,
+        eta: MixtureStatistics,
+        mask: Bool[Array, " d"],
+        kappa: Float[Array, " d"],
+        left: Array,
+        weight: Float[Array, ""],
+    ) -> MixtureStatistics:
+        """Sums of :meth:`collect` over completed rows, with what is not seen.
+
+        ``kappa`` is the rest ``γ - gamma`` of :meth:`seen`, ``left`` its last part, and
+        ``weight`` that of the rows.
+        """
 
     @abstractmethod
     def scaled(self, s: Float[Array, ""]) -> Self:

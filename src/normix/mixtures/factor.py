@@ -77,17 +77,18 @@ class FactorNormalMixture(VectorMixture):
             raise ValueError("X has 1 row; a fit needs at least 2")
 
     @classmethod
-    def default_init(cls, X: Data, r: int = 1) -> Self:
+    def default_init(cls, X: Data, r: int = 1, missing: str = "raise") -> Self:
         """A start for EM with ``r`` factors, from data of shape ``(n, d)``.
 
         The loadings are the leading principal components of the standardised columns;
-        ``n`` may be less than ``d``. See also :meth:`NormalMixture.default_init`.
+        ``n`` may be less than ``d``. ``missing``: as of ``fit``. See also
+        :meth:`NormalMixture.default_init`.
 
         **Raises**: ``ValueError`` for an ``r`` that is not from 1 to ``d``, fewer than
         2 rows, columns that are constant or equal up to their units, NaN or infinite
         entries.
         """
-        rows = cls._rows_to_start(X)
+        rows = cls._rows_to_start(X, missing)
         if not 1 <= r <= rows.shape[1]:
             raise ValueError(f"r must be from 1 to {rows.shape[1]}, got {r}")
         return cls(initial_factor_joint(cls._joint_class, rows, r))

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from normix._arrays import is_traced
 from normix.mixtures.law import Frame, Swept
+from normix.mixtures.patterns import swept_one_by_one
 from normix.mixtures.posterior import joined, swept_rows
 from normix.mixtures.rows import BLOCK, Rows, moments_of
 
@@ -51,20 +52,23 @@ class InOne(Rows):
         weights: Float[Array, " n"] | None,
         moments: tuple[Any, Any],
         layout: Layout,
+        missing: bool = False,
     ):
         self.n = X.shape[0]
         self.centre, self.scale = moments
         self.X, self.weights, self.layout = X, weights, layout
+        self.missing = missing  # whether NaN stands for a missing entry
 
     def swept(self, vector, frame, backend):
         at, layout = (vector, self.centre), self.layout
         if layout.mesh is not None:
             at = replicated(at, layout)
-        found = swept_in_one(at, self.X, self.weights, frame, backend, layout)
+        how = frame, backend, layout, self.missing
+        found = swept_in_one(at, self.X, self.weights, *how)
         return found if layout.mesh is None else on_one_device(found)
 
 
-@partial(jax.jit, static_argnames=("frame", "backend", "layout"))
+@partial(jax.jit, static_argnames=("frame", "backend", "layout", "missing"))
 def swept_in_one(
     at: tuple[Array, Array],
     X: Float[Array, "n d"],
@@ -72,11 +76,15 @@ def swept_in_one(
     frame: Frame,
     backend: str,
     layout: Layout,
+    missing: bool = False,
 ) -> Swept:
     """The E-step over ``X - centre``, with ``at = (vector, centre)``."""
 
     def part(at, rows, w):
         vector, centre = at
+        if missing:
+            law = frame.unpack(vector)
+            return swept_one_by_one(law, rows - centre, w, frame, backend)
         return swept_rows(frame.unpack(vector), rows - centre, w, frame, backend)
 
     return sum_over_rows(part, at, X, weights, joined, layout, _all_reduced)
@@ -107,6 +115,7 @@ def rows_on_devices(
     weights: Float[Array, " n"] | None,
     dtype: np.dtype,
     layout: Layout,
+    missing: bool = False,
 ) -> InOne:
     """Rows that stay where they are; of every process its own."""
     assert layout.mesh is not None
@@ -114,12 +123,13 @@ def rows_on_devices(
     if weights is not None:
         there = NamedSharding(layout.mesh, PartitionSpec(layout.axes))
         weights = jax.device_put(weights.astype(dtype), there)
-    return InOne(X, weights, on_one_device(_moments_in_one(X)), layout)
+    moments = on_one_device(_moments_in_one(X, missing))
+    return InOne(X, weights, moments, layout, missing)
 
 
-@jax.jit
-def _moments_in_one(X: Array) -> tuple[Array, Array]:
-    centre, scale = moments_of(X)
+@partial(jax.jit, static_argnames="missing")
+def _moments_in_one(X: Array, missing: bool) -> tuple[Array, Array]:
+    centre, scale = moments_of(X, missing=missing)
     return jnp.asarray(centre), jnp.asarray(scale)
 
 

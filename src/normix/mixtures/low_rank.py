@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Self
 
 import jax
@@ -11,7 +12,7 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
 from normix.mixtures.constraints import Constraints, Pin
-from normix.mixtures.dispersion import Dispersion, InnerProducts, slope_along
+from normix.mixtures.dispersion import Dispersion, InnerProducts, Seen, slope_along
 from normix.mixtures.statistics import FactorMixtureStats, MixtureStatistics
 
 
@@ -41,10 +42,11 @@ class FactorDispersion(Dispersion):
     def rank(self):
         return self.F.shape[-1]
 
-    def _core(self) -> Float[Array, "r r"]:
-        """The lower Cholesky root of M."""
+    def _core(self, inverse: Float[Array, " d"] | None = None) -> Float[Array, "r r"]:
+        """The lower Cholesky root of M, or of that with ``inverse`` for ``1/D``."""
         eye = jnp.eye(self.rank, dtype=self.F.dtype)
-        return jnp.linalg.cholesky(eye + self.F.T @ (self.F / self.D[:, None]))
+        inverse = 1 / self.D if inverse is None else inverse
+        return jnp.linalg.cholesky(eye + (self.F.T * inverse) @ self.F)
 
     def _regression(self) -> Float[Array, "r d"]:
         """``M⁻¹FᵀD⁻¹ = FᵀΣ⁻¹``: from X to the conditional mean of Z."""
@@ -80,6 +82,46 @@ class FactorDispersion(Dispersion):
         t = slope_along(cross, quadratic[-1])[:, None]
         across = squares(factors[:-1] - t * factors[-1], rest[:-1] - t * rest[-1])
         return InnerProducts(quadratic[:-1], cross, quadratic[-1], across)
+
+    def seen(self, mask, residuals, gamma):
+        inverse = jnp.where(mask, 1 / self.D, 0.0)
+        core = self._core(inverse)
+        eye = jnp.eye(self.rank, dtype=self.F.dtype)
+        regression = cho_solve((core, True), self.F.T * inverse)
+        rows = jnp.where(mask, residuals, 0.0)
+        skew = jnp.where(mask, gamma, 0.0)
+        loadings = jnp.where(mask[:, None], 0.0, self.F)
+        own = jnp.log(jnp.where(mask, self.D, 1.0)).sum()
+        return Seen(
+            rows + (rows @ regression.T) @ loadings.T,
+            skew + loadings @ (regression @ skew),
+            own + 2 * jnp.log(jnp.diagonal(core)).sum(),
+            cho_solve((core, True), eye),
+        )
+
+    def unseen_variances(self, mask, left):
+        of_factors = ((self.F @ left) * self.F).sum(axis=1)
+        return jnp.where(mask, 0.0, of_factors + self.D)
+
+    def completed(self, eta, mask, kappa, left, weight):
+        assert isinstance(eta, FactorMixtureStats)
+        loadings = jnp.where(mask[:, None], 0.0, self.F)
+        spread = loadings @ left  # the covariance with Z, that of Z being `left`
+        own = self.unseen_variances(mask, left)
+        eye = jnp.eye(self.rank, dtype=self.F.dtype)
+        whole = cho_solve((self._core(), True), eye)
+        return dataclasses.replace(
+            eta,
+            E_X=eta.E_X + kappa * eta.E_Y,
+            E_X_inv_Y=eta.E_X_inv_Y + kappa * weight,
+            E_XXT_inv_Y=eta.E_XXT_inv_Y
+            + kappa * (2 * eta.E_X + kappa * eta.E_Y)
+            + weight * own,
+            E_XZT_inv_sqrtY=eta.E_XZT_inv_sqrtY
+            + jnp.outer(kappa, eta.E_Z_sqrtY)
+            + weight * spread,
+            E_ZZT=eta.E_ZZT + weight * (left - whole),
+        )
 
     def scaled(self, s):
         return type(self)(jnp.sqrt(s) * self.F, s * self.D)

@@ -1,27 +1,20 @@
 """The marginal law of X: what users fit, evaluate and draw from."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import equinox as eqx
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_weights, check_option
-from normix._columns import (
-    check_columns,
-    column_names,
-    constant_columns,
-    dependent_columns,
-)
-from normix._passes import Data, passes_over
+from normix._arrays import check_option
+from normix._passes import Data
 from normix.exponential_family import BACKENDS
 from normix.mixtures import model_steps
-from normix.mixtures.charted import Charted
+from normix.mixtures.checked import Checked
 from normix.mixtures.classical import check_marginal
 from normix.mixtures.dispersion import Dispersion
 from normix.mixtures.expected import check_record
-from normix.mixtures.in_one import SAMPLE, layout_of, sample_of
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.maximum import solver_options
 from normix.mixtures.moments import covariance, kurtosis, mean, skewness
@@ -34,7 +27,7 @@ else:
     from equinox import AbstractClassVar
 
 
-class MarginalMixture(Charted):
+class MarginalMixture(Checked):
     r"""The law of :math:`X = \mu + \gamma Y + \sqrt Y L Z` with ``Y`` unobserved.
 
     It is not itself an exponential family, but the law of ``(X, Y)`` is: that is
@@ -80,69 +73,9 @@ class MarginalMixture(Charted):
         ``from_classical`` does.
         """
 
-    _axes: AbstractClassVar[int]
-    """The number of axes of data: 2, or 1 for a univariate form."""
-
     @classmethod
     @abstractmethod
-    def _check_size(cls, n: int, d: int) -> None:
-        """Raise ``ValueError`` where the rows are too few for a fit of this form."""
-
-    takes_collinear: AbstractClassVar[bool]
-    """Whether columns may depend on each other, unless two of them are equal."""
-
-    @classmethod
-    def check_fit(
-        cls,
-        n: int,
-        d: int,
-        constant: Sequence[int],
-        dependent: Sequence[int],
-        names: Sequence[object] | None = None,
-    ) -> None:
-        """Raise ``ValueError`` for data that no fit of this form is possible to.
-
-        ``constant`` lists the columns of one value, ``dependent`` some of which one
-        follows from the others; ``names`` are those of the columns, if they have any.
-        """
-        cls._check_size(n, d)
-        check_columns(constant, dependent, names)
-
-    @classmethod
-    def check_rows(
-        cls, rows: Float[Array, "n d"], names: Sequence[object] | None = None
-    ) -> None:
-        """The same of rows at hand, or spread over devices."""
-        n, d = rows.shape
-        cls._check_size(n, d)  # before what takes time
-        constant = constant_columns(rows)
-        dependent = dependent_columns(rows, equal_only=cls.takes_collinear)
-        cls.check_fit(n, d, constant, dependent, names)
-
-    @classmethod
-    def _rows_to_start(cls, X: Data) -> Float[Array, "m d"]:
-        """Checked rows for ``default_init``: a sample where they are not at hand.
-
-        That is where they are read in chunks, or spread over devices.
-        """
-        rows: Any
-        passes = passes_over(X, cls._axes)
-        if passes is not None:
-            rows = passes.sample(SAMPLE, cls._rows_of_chunk)
-        else:
-            rows = cls._rows(cast(ArrayLike, X))
-            rows = sample_of(rows, layout_of(rows))
-        cls.check_rows(rows, column_names(X))
-        return rows
-
-    @classmethod
-    def _rows_of_chunk(cls, chunk: Any, columns: int | None = None) -> Array:
-        """Rows of a chunk, which has two axes in every form, checked."""
-        return cls._rows(chunk[:, 0] if cls._axes == 1 else chunk, columns)
-
-    @classmethod
-    @abstractmethod
-    def default_init(cls, X: Data) -> Self:
+    def default_init(cls, X: Data, *, missing: str = "raise") -> Self:
         """A start for EM from data."""
 
     def _sibling(
@@ -187,13 +120,20 @@ class MarginalMixture(Charted):
     # -- distribution ----------------------------------------------------------------
 
     def marginal_log_likelihood(
-        self, X: ArrayLike, weights: Float[ArrayLike, " n"] | None = None
+        self,
+        X: ArrayLike,
+        weights: Float[ArrayLike, " n"] | None = None,
+        missing: str = "raise",
     ) -> Float[Array, ""]:
         """The mean log-density over the observations ``X``, by weight if given.
 
+        With ``missing="em"`` that of the entries that are not NaN, of "drop" that of
+        rows without NaN; see :meth:`fit`.
+
         **Raises**: ``ValueError`` for another shape, NaN or infinite entries.
         """
-        return model_steps.mean_log_likelihood(self.joint, *self._weighed(X, weights))
+        rows = self._weighed(X, weights, missing)
+        return model_steps.mean_log_likelihood(self.joint, *rows)
 
     def mean(self) -> Float[Array, "*d"]:
         """The mean.
@@ -278,20 +218,24 @@ class MarginalMixture(Charted):
         X: ArrayLike,
         backend: str = "jax",
         weights: Float[ArrayLike, " n"] | None = None,
+        missing: str = "raise",
     ) -> MixtureStatistics:
         """The mean over the observations ``X`` of E[t(X, Y) | X]; see the return type.
 
         ``backend="cpu"`` evaluates Bessel functions by :func:`scipy.special.kve`;
-        ``weights``, shape ``(n,)``, count the observations.
+        ``weights``, shape ``(n,)``, count the observations; ``missing``: see
+        :meth:`fit`.
         """
         check_option("backend", backend, BACKENDS)
-        return model_steps.e_step(self.joint, *self._weighed(X, weights), backend)
+        rows = self._weighed(X, weights, missing)
+        return model_steps.e_step(self.joint, *rows, backend=backend)
 
     def e_step_sums(
         self,
         X: ArrayLike,
         weights: Float[ArrayLike, " n"] | None = None,
         backend: str = "jax",
+        missing: str = "raise",
     ) -> MixtureSums:
         """The E-step as sums over the observations, with their total weight.
 
@@ -302,13 +246,8 @@ class MarginalMixture(Charted):
         that do not fit, or an unknown backend.
         """
         check_option("backend", backend, BACKENDS)
-        rows = self._weighed(X, weights)
-        return model_steps.e_step_sums(self.joint, *rows, backend)
-
-    def _weighed(self, X: ArrayLike, weights: ArrayLike | None):
-        """Checked rows and their weights."""
-        rows = self._rows(X, self.d)
-        return rows, None if weights is None else as_weights(weights, rows.shape[0])
+        rows = self._weighed(X, weights, missing)
+        return model_steps.e_step_sums(self.joint, *rows, backend=backend)
 
     def m_step(self, eta: MixtureStatistics | MixtureSums, **options: Any) -> Self:
         """The model of maximum likelihood for expectations ``eta``, or for sums.
@@ -372,6 +311,7 @@ class MarginalMixture(Charted):
         n_starts: int = 1,
         key: PRNGKeyArray | None = None,
         callback: Callable[[Any], object] | None = None,
+        missing: str = "raise",
         **options: Any,
     ):
         """Fit to ``X`` by EM, starting here; an :class:`~normix.EMResult`.
@@ -381,6 +321,6 @@ class MarginalMixture(Charted):
         """
         from normix.fitting.em.batch import BatchEMFitter
 
-        return BatchEMFitter(**options).fit(
-            self, X, weights=weights, n_starts=n_starts, key=key, callback=callback
-        )
+        fitter = BatchEMFitter(**options)
+        how = {"n_starts": n_starts, "key": key, "missing": missing}
+        return fitter.fit(self, X, weights=weights, callback=callback, **how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypeVar
 
 import equinox as eqx
@@ -20,6 +21,8 @@ from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.law import Frame, Swept, statistics_head
 from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.maximum import mixing_maximised, normal_maximised, nowhere
+from normix.mixtures.patterns import patterned
+from normix.mixtures.posterior import log_density_of_rows, log_density_seen
 from normix.mixtures.rows import Moments, block_length, blocks_in_memory
 from normix.mixtures.statistics import (
     FactorMixtureStats,
@@ -37,29 +40,49 @@ def log_prob_of_rows(joint: JointNormalMixture, X: Array) -> Array:
     return joint.log_prob_marginal(X)
 
 
+@jax.jit
+def log_prob_seen(joint: JointNormalMixture, X: Array) -> Array:
+    """The log-density of what is not NaN of every row; differentiable."""
+    return log_density_seen(joint.law(), X)
+
+
+# ``gaps`` says that NaN stands for missing entries among the rows.
+
+
 def mean_log_likelihood(
-    joint: JointNormalMixture, X: Float[Array, "n d"], weights: Array | None
+    joint: JointNormalMixture,
+    X: Float[Array, "n d"],
+    weights: Array | None,
+    gaps: bool = False,
 ) -> Float[Array, ""]:
     """The mean log-density of rows, by weight; of traced values differentiable."""
     if is_traced(joint, X, weights):
-        return _mean_log_prob(joint, X, weights)
-    total, size = np.asarray(swept_over(joint, X, weights, "jax")[1].head)[:2]
+        return _mean_log_prob(joint, X, weights, gaps)
+    total, size = np.asarray(swept_over(joint, X, weights, gaps)[1].head)[:2]
     return jnp.asarray(total / size)
 
 
 def e_step_sums(
-    joint: JointNormalMixture, X: Array, weights: Array | None, backend: str
+    joint: JointNormalMixture,
+    X: Array,
+    weights: Array | None,
+    gaps: bool = False,
+    backend: str = "jax",
 ) -> MixtureSums:
     """The E-step as sums over rows."""
-    vector, swept = swept_over(joint, X, weights, backend)
+    vector, swept = swept_over(joint, X, weights, gaps, backend)
     return _as_sums(vector, swept, joint.frame)
 
 
 def e_step(
-    joint: JointNormalMixture, X: Array, weights: Array | None, backend: str
+    joint: JointNormalMixture,
+    X: Array,
+    weights: Array | None,
+    gaps: bool = False,
+    backend: str = "jax",
 ) -> MixtureStatistics:
     """The E-step as means over rows."""
-    return _expectations(e_step_sums(joint, X, weights, backend))
+    return _expectations(e_step_sums(joint, X, weights, gaps, backend))
 
 
 def m_step(
@@ -101,12 +124,14 @@ def mixing_part(
     return _mixing_law(mixing_maximised(swept.head, family, options), family)
 
 
-@jax.jit
-def _mean_log_prob(joint: JointNormalMixture, X: Array, weights: Array | None) -> Array:
+@partial(jax.jit, static_argnames="gaps")
+def _mean_log_prob(
+    joint: JointNormalMixture, X: Array, weights: Array | None, gaps: bool
+) -> Array:
     """Differentiable, for values that are traced."""
 
     def total(at, rows, w):
-        density = at.log_prob_marginal(rows)
+        density = (log_density_seen if gaps else log_density_of_rows)(at.law(), rows)
         return density.sum() if w is None else density @ w
 
     size = X.shape[0] if weights is None else weights.sum()
@@ -114,14 +139,18 @@ def _mean_log_prob(joint: JointNormalMixture, X: Array, weights: Array | None) -
 
 
 def swept_over(
-    joint: JointNormalMixture, X: Array, weights: Array | None, backend: str
+    joint: JointNormalMixture,
+    X: Array,
+    weights: Array | None,
+    gaps: bool,
+    backend: str = "jax",
 ) -> tuple[Array, Swept]:
     """The law as a vector and its E-step over rows, wherever they lie."""
     with eagerly(joint, X, weights):
-        return _swept_over(joint, X, weights, backend)
+        return _swept_over(joint, X, weights, gaps, backend)
 
 
-def _swept_over(joint, X, weights, backend: str) -> tuple[Array, Swept]:
+def _swept_over(joint, X, weights, gaps: bool, backend: str) -> tuple[Array, Swept]:
     dtype = jnp.result_type(X, joint.mu)
     vector = packed(joint)
     if vector.dtype != dtype:
@@ -130,14 +159,18 @@ def _swept_over(joint, X, weights, backend: str) -> tuple[Array, Swept]:
     moments = Moments(zero, np.ones_like(zero))
     layout = layout_of(X)
     if is_traced(joint, X, weights):
-        rows = InOne(X, weights, (jnp.asarray(zero), jnp.asarray(zero)), layout)
+        about = jnp.asarray(zero), jnp.asarray(zero)
+        rows = InOne(X, weights, about, layout, gaps)
     elif layout.mesh is not None:
-        rows = rows_on_devices(X, weights, dtype, layout)
+        rows = rows_on_devices(X, weights, dtype, layout, gaps)
         rows.centre = jnp.asarray(zero)
     else:
         host = None if weights is None else np.asarray(weights)
-        size = block_length(X.shape[0])
-        rows = blocks_in_memory(np.asarray(X), host, moments, dtype, size)
+        size, seen = block_length(X.shape[0]), np.asarray(X)
+        if gaps:
+            rows = patterned(seen, host, moments, dtype)
+        else:
+            rows = blocks_in_memory(seen, host, moments, dtype, size)
     return vector, rows.swept(vector, joint.frame, backend)
 
 

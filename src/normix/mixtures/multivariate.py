@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeVar, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import as_data, as_float, is_traced
+from normix._arrays import as_data, as_float, check_count, is_traced
+from normix._columns import like
 from normix._compile import small
 from normix._passes import Data
 from normix.mixtures.cholesky import CholeskyDispersion
+from normix.mixtures.imputation import completed_at_random, completed_by_means
 from normix.mixtures.initial import check_full_rank, initial_joint
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.law import Law
 from normix.mixtures.marginal import MarginalMixture
-from normix.mixtures.model_steps import log_prob_of_rows
+from normix.mixtures.model_steps import log_prob_of_rows, log_prob_seen
+from normix.mixtures.scenarios import condition_of, drawn_given, margin_of
 
 Joint = TypeVar("Joint", bound=JointNormalMixture)
 
@@ -27,8 +31,8 @@ class VectorMixture(MarginalMixture):
     """A mixture in d dimensions; arrays have an axis of length d."""
 
     @classmethod
-    def _rows(cls, X, columns=None):
-        return as_data(X, columns=columns)
+    def _rows(cls, X, columns=None, *, missing=False):
+        return as_data(X, columns=columns, missing=missing)
 
     _axes: ClassVar[int] = 2
 
@@ -78,6 +82,119 @@ class VectorMixture(MarginalMixture):
     def pdf(self, x: Float[ArrayLike, " d"]) -> Float[Array, ""]:
         """The density at one ``x`` of shape ``(d,)``."""
         return jnp.exp(self.log_prob(x))
+
+    # -- what is missing, or given ---------------------------------------------------
+
+    def log_prob_observed(self, x: Float[ArrayLike, " d"]) -> Float[Array, ""]:
+        """The log-density of those entries of ``x`` that are not NaN, shape ``(d,)``.
+
+        Under the law of these columns, as of ``marginal``; 0 where all are NaN. Batch
+        with ``jax.vmap``; differentiable in the entries and in every parameter.
+
+        **Raises**: ``ValueError`` for another shape.
+
+        >>> import jax.numpy as jnp
+        >>> from normix import NormalInverseGaussian
+        >>> model = NormalInverseGaussian.from_classical(
+        ...     mu=[0, 0], gamma=[0, 0], sigma=[[1, 0.5], [0.5, 1]], mu_ig=1, lam=1
+        ... )
+        >>> value = model.log_prob_observed(jnp.array([0.3, jnp.nan]))
+        >>> bool(jnp.isclose(value, model.marginal([0]).log_prob(jnp.array([0.3]))))
+        True
+        """
+        x = as_float(x)
+        if x.shape != (self.d,):
+            raise ValueError(f"x must have shape ({self.d},), got {x.shape}")
+        return log_prob_seen(self.joint, x[None, :])[0]
+
+    def impute(
+        self,
+        X: ArrayLike,
+        *,
+        return_std: bool = False,
+        n: int | None = None,
+        key: PRNGKeyArray | None = None,
+    ) -> Any:
+        """What is missing of ``X``, shape ``(m, d)`` with NaN for it, given the rest.
+
+        By default the conditional means, in an array like ``X`` or a data frame with
+        its index and columns; with ``return_std`` a pair of these and of conditional
+        standard deviations, 0 for what is seen. With ``n`` and a JAX random ``key``
+        a list of ``n`` completed copies, each drawn from the conditional law: multiple
+        imputation.
+
+        **Raises**: ``ValueError`` for data that do not fit the model, infinite entries,
+        and an ``n`` without ``key`` or the reverse.
+
+        >>> import jax.numpy as jnp
+        >>> from normix import NormalInverseGaussian
+        >>> model = NormalInverseGaussian.from_classical(
+        ...     mu=[0, 0], gamma=[0, 0], sigma=[[1, 0.5], [0.5, 1]], mu_ig=1, lam=1
+        ... )
+        >>> model.impute(jnp.array([[2.0, jnp.nan]])).tolist()
+        [[2.0, 1.0]]
+        """
+        if (n is None) != (key is None):
+            raise ValueError("n and key go together: so many draws, by that key")
+        rows = np.asarray(self._rows(X, self.d, missing=True))
+        if n is None or key is None:
+            found = completed_by_means(self.joint, rows)
+            means = like(X, found.means)
+            return (means, like(X, found.stds)) if return_std else means
+        check_count("n", n)
+        keys = jax.random.split(key, n)
+        return [like(X, completed_at_random(self.joint, rows, k).X) for k in keys]
+
+    def rvs_given(
+        self,
+        given: Mapping[Any, Any],
+        n: int,
+        *,
+        key: PRNGKeyArray,
+        columns: Sequence[object] | None = None,
+        with_y: bool = False,
+    ) -> Any:
+        """``n`` draws given what some columns are, shape ``(n, d)``: a scenario.
+
+        - ``given``: for some columns a number, which they have, or a pair
+          ``(low, high)``, which they lie between; an end may be infinite. Columns go by
+          number, or by name with ``columns``.
+        - ``with_y``: return the draws of Y, shape ``(n,)``, too: their law is that of
+          the mixing variable given the event.
+
+        The draws are exact. Values are conditioned on in closed form; the least
+        probable interval is met by inversion of that column's distribution function,
+        however far out it is, and others by rejection.
+
+        **Raises**: ``ValueError`` for an unknown column or one that comes twice, an
+        empty interval, and conditions that hardly any draw meets.
+
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from normix import NormalInverseGaussian
+        >>> model = NormalInverseGaussian.from_classical(
+        ...     mu=[0, 0], gamma=[0, 0], sigma=[[1, 0.5], [0.5, 1]], mu_ig=1, lam=1
+        ... )
+        >>> draws = model.rvs_given({0: (-jnp.inf, -5.0)}, 100, key=jax.random.key(0))
+        >>> draws.shape, bool((draws[:, 0] <= -5).all())
+        ((100, 2), True)
+        """
+        check_count("n", n)
+        condition = condition_of(given, self.d, columns)
+        law: VectorMixture = self
+        left = [k for k in range(self.d) if k not in condition.values]
+        if condition.values and condition.intervals:
+            at = list(condition.values)
+            values = np.array([condition.values[k] for k in at])
+            law = cast(VectorMixture, self.conditional(at, values))
+        margins = []
+        for k, interval in condition.intervals.items():
+            unit = np.zeros(law.d)
+            unit[left.index(k)] = 1.0
+            margins.append(margin_of(law.project(unit), k, interval))
+        X, Y = drawn_given(self.joint, condition, margins, n, key)
+        draws = jnp.asarray(X)
+        return (draws, jnp.asarray(Y)) if with_y else draws
 
     # -- laws of parts and images ----------------------------------------------------
 
@@ -238,7 +355,7 @@ class NormalMixture(VectorMixture):
         check_full_rank(n, d)
 
     @classmethod
-    def default_init(cls, X: Data) -> Self:
+    def default_init(cls, X: Data, missing: str = "raise") -> Self:
         """A start for EM with the mean and covariance of ``X``, shape ``(n, d)``.
 
         Skewness and the weight of the tails come from a few EM steps on at most some
@@ -247,9 +364,10 @@ class NormalMixture(VectorMixture):
         the fitted law has no variance, it is kept without matching that of ``X``.
 
         Of data in chunks or on several devices, as ``fit`` takes them, evenly spaced
-        rows are used, 65,536 of them or more if there are.
+        rows are used, 65,536 of them or more if there are. ``missing``: as of ``fit``;
+        with "em" the missing entries of a sample are filled by regression.
 
         **Raises**: ``ValueError`` for fewer than ``d + 1`` rows, columns that are
         constant or depend on each other linearly, NaN or infinite entries.
         """
-        return cls(initial_joint(cls._joint_class, cls._rows_to_start(X)))
+        return cls(initial_joint(cls._joint_class, cls._rows_to_start(X, missing)))

@@ -219,6 +219,30 @@ def _full(law: Law) -> Law:
     return law._replace(dispersion=root)
 
 
+def own_mixing(at: At, frame: Frame) -> OfMixing:
+    """Of the mixing law itself, in the gauge of the chart."""
+    gig = law_at(at, frame).gig
+    limit = (gig[1:] == 0).any()
+    means, covariances = gig_spread(*(jnp.where(limit, 1.0, x)[None] for x in gig))
+    return _inside_or_at_edge(at, limit, means[:, 0], covariances[..., 0])
+
+
+def _inside_or_at_edge(at: At, limit, means, covariances) -> OfMixing:
+    return OfMixing(
+        jnp.where(limit, at.edge.means, means),
+        jnp.where(limit, at.edge.covariances, covariances),
+    )
+
+
+def own_means(mixing: OfMixing, law: Law, like: Law) -> Float[Array, " 3"]:
+    """Of the mixing law of ``law`` to first order about ``like``, which has ``mixing``.
+
+    The first derivatives of the means of Y are its covariances.
+    """
+    p, a, b = law.gig - like.gig
+    return mixing.means + mixing.covariances @ jnp.stack([p, -0.5 * b, -0.5 * a])
+
+
 def _block(at: At, X: Array, weights: Array, frame: Frame, moving: Moving) -> OfRows:
     law, d = _full(law_at(at, frame)), frame.d
     X = (X - at.centre) / at.unit
@@ -228,10 +252,7 @@ def _block(at: At, X: Array, weights: Array, frame: Frame, moving: Moving) -> Of
     posterior = posterior_laws(law, X)
     every = (jnp.append(x, y) for x, y in zip(posterior, own, strict=True))
     means, covariances = gig_spread(*every)
-    mixing = OfMixing(
-        jnp.where(limit, at.edge.means, means[:, -1]),
-        jnp.where(limit, at.edge.covariances, covariances[..., -1]),
-    )
+    mixing = _inside_or_at_edge(at, limit, means[:, -1], covariances[..., -1])
     zero = jnp.zeros_like(law.mu)
 
     def gradient(x, t):
@@ -278,18 +299,13 @@ def complete(
     full = Frame(CholeskyDispersion, frame.d, 0)
     eta = full.statistics(of_y[:3] / total, tail / total)
 
-    def own_means(law: Law) -> Array:
-        # The first derivatives of the means of Y are its covariances.
-        p, a, b = law.gig - like.gig
-        return mixing.means + mixing.covariances @ jnp.stack([p, -0.5 * b, -0.5 * a])
-
     def in_full(c: Array) -> Array:
         return coordinates(_full(at_coordinates(like, c, moving)), moving)
 
     def gradient(c: Array) -> Array:
         law = at_coordinates(like, c, moving)
         whole, moved = _full(law), law.mu - like.mu
-        slopes = slopes_given(whole, eta, own_means(law), moved)
+        slopes = slopes_given(whole, eta, own_means(mixing, law, like), moved)
         by_full = pulled_back(whole, slopes, moving)
         if frame.form is CholeskyDispersion:
             return by_full
@@ -297,7 +313,7 @@ def complete(
 
     def classical(c: Array) -> Array:
         law = at_coordinates(like, c, moving)
-        unit = own_means(law)[2] if unit_mean else typical_value(*law.gig)
+        unit = own_means(mixing, law, like)[2] if unit_mean else typical_value(*law.gig)
         return classical_of(law, unit, names)
 
     def both(c: Array) -> tuple[tuple[Array, Array], Array]:

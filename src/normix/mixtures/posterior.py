@@ -10,11 +10,12 @@ has one size for all data; :func:`collected` goes through the rows again.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from normix.mixtures.dispersion import InnerProducts, slope_along
 from normix.mixtures.law import Frame, Law, Swept
@@ -47,8 +48,43 @@ def log_density_of_rows(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
     unit = lax.stop_gradient(jnp.where(finite & (size > _FAR), size, 1.0))
     gap = jnp.where(finite[:, None], gap, 0.0) / jnp.sqrt(unit)[:, None]
     products = law.dispersion.inner_products(gap, law.gamma)
-    p, a, b = law.gig
-    d = X.shape[1]
+    d, log_det = X.shape[1], law.dispersion.log_det()
+    value = _log_density_about_mode(law.gig, products, d, log_det, unit)
+    outside = jnp.where(jnp.isnan(X).any(axis=1), jnp.nan, -jnp.inf)
+    return jnp.where(finite, value, outside)
+
+
+def log_density_seen(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
+    """The same of the entries that are not NaN, under the law of those columns.
+
+    0 for a row without any.
+    """
+    mask = ~jnp.isnan(X)
+    gap = jnp.where(mask, X - law.mu, 0.0)
+    size = jnp.abs(gap).max(axis=1)
+    finite = size < jnp.inf
+    unit = lax.stop_gradient(jnp.where(finite & (size > _FAR), size, 1.0))
+    gap = jnp.where(finite[:, None], gap, 0.0) / jnp.sqrt(unit)[:, None]
+
+    def of_row(r, seen):
+        found = law.dispersion.seen(seen, r[None], law.gamma)
+        products = law.dispersion.inner_products(found.rows, found.gamma)
+        one = InnerProducts(
+            products.quadratic[0], products.cross[0], products.skew, products.across[0]
+        )
+        return one, found.log_det
+
+    products, log_det = jax.vmap(of_row)(gap, mask)
+    d = mask.sum(axis=1)
+    value = _log_density_about_mode(law.gig, products, d, log_det, unit)
+    return jnp.where(d == 0, 0.0, jnp.where(finite, value, -jnp.inf))
+
+
+def _log_density_about_mode(
+    gig: Array, products: InnerProducts, d: Any, log_det: Array, unit: Array
+) -> Array:
+    """Of rows in units of ``√unit``, by their inner products."""
+    p, a, b = gig
     skew = products.skew * unit
     posterior = p - 0.5 * d, a * unit + skew, b / unit + products.quadratic
     posterior = jnp.broadcast_arrays(*posterior)
@@ -64,11 +100,9 @@ def log_density_of_rows(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
     gap = _beyond_mode(along, y, posterior, b / unit + products.across, a * unit)
     part = jnp.where(skew > 0, (skew * gap) * (gap / y), flat)
     distance = products.across / y + part
-    constant = d * _LOG_2PI + law.dispersion.log_det()
+    constant = d * _LOG_2PI + log_det
     value = -0.5 * (constant + d * log_y + distance) - fall(p, a, b, log_y)
-    value = jnp.where(pole, jnp.inf, value + (mass[:-1] - mass[-1]))
-    outside = jnp.where(jnp.isnan(X).any(axis=1), jnp.nan, -jnp.inf)
-    return jnp.where(finite, value, outside)
+    return jnp.where(pole, jnp.inf, value + (mass[:-1] - mass[-1]))
 
 
 def _beyond_mode(along, y, posterior, near, a) -> Array:
@@ -87,9 +121,9 @@ def _beyond_mode(along, y, posterior, near, a) -> Array:
     return jnp.where(ahead, -(p + rest) / rate, along - y)
 
 
-def _log_density(law: Law, psi: Array, products: InnerProducts) -> Array:
+def _log_density(gig: Array, gaps: Gaps, psi: Array, products: InnerProducts) -> Array:
     """From ``psi + sqrt(ab)``, posterior less prior."""
-    _, a, b = law.gig
+    _, a, b = gig
     quadratic, cross, skew, across = products
     # What is left, cross less the difference of these roots.
     prior = jnp.sqrt(a * b)
@@ -106,7 +140,7 @@ def _log_density(law: Law, psi: Array, products: InnerProducts) -> Array:
     gap = skew * (a * t**2 - b) ** 2 / middle
     gap = gap + (a + skew) * across
     exponent = jnp.where(steep, -gap / jnp.where(steep, roots + cross, 1.0), exponent)
-    constant = -0.5 * law.mu.shape[0] * _LOG_2PI - 0.5 * law.dispersion.log_det()
+    constant = -0.5 * gaps.d * _LOG_2PI - 0.5 * gaps.log_det
     return constant + exponent + psi
 
 
@@ -120,10 +154,38 @@ def posterior_means(
 def posterior_laws(law: Law, X: Float[Array, "n d"]) -> list[Float[Array, " n"]]:
     """``(p, a, b)`` of Y given every row."""
     products = law.dispersion.inner_products(X - law.mu, law.gamma)
-    return jnp.broadcast_arrays(*_posterior(law, products))
+    return jnp.broadcast_arrays(*posterior_of(law, products, law.mu.shape[0]))
 
 
 # -- the pieces of an E-step ---------------------------------------------------------
+
+
+class Gaps(NamedTuple):
+    """Rows less μ, completed where they have missing entries; of one pattern.
+
+    ``gamma``, ``log_det`` and ``d``: γ, ``log |Σ|`` and the number of columns, as far
+    as they matter to what is seen. ``mask`` and ``left``: see :class:`Seen`; None where
+    all is seen.
+    """
+
+    rows: Float[Array, "n d"]
+    gamma: Float[Array, " d"]
+    log_det: Float[Array, ""]
+    d: Any
+    mask: Bool[Array, " d"] | None = None
+    left: Array | None = None
+
+
+def gaps_of(
+    law: Law, X: Float[Array, "n d"], mask: Bool[Array, " d"] | None = None
+) -> Gaps:
+    """Of rows of which the columns in ``mask`` are seen; None stands for all."""
+    rows, dispersion = X - law.mu, law.dispersion
+    if mask is None:
+        return Gaps(rows, law.gamma, dispersion.log_det(), law.mu.shape[0])
+    seen = dispersion.seen(mask, rows, law.gamma)
+    size = mask.sum().astype(rows.dtype)
+    return Gaps(seen.rows, seen.gamma, seen.log_det, size, mask, seen.left)
 
 
 class RowProducts(NamedTuple):
@@ -136,17 +198,20 @@ class RowProducts(NamedTuple):
 
 
 def row_products(
-    law: Law, X: Float[Array, "n d"], weights: Float[Array, " n"] | None
+    law: Law,
+    X: Float[Array, "n d"],
+    gaps: Gaps,
+    weights: Float[Array, " n"] | None,
 ) -> tuple[RowProducts, Query, Float[Array, " d_and_1"]]:
     """Inner products of rows, the laws that a table has to cover, and the nearest row.
 
     Rows of weight 0 do not count.
     """
-    products = law.dispersion.inner_products(X - law.mu, law.gamma)
+    products = law.dispersion.inner_products(gaps.rows, gaps.gamma)
     # A row that is μ itself may have an infinite weight E[1/Y]. It enters as a
     # limit: so near that no density with a peak tells the difference, and with a
     # weight that is finite.
-    least = jnp.finfo(X.dtype).tiny ** 0.75 * typical_value(*law.gig)
+    least = jnp.finfo(gaps.rows.dtype).tiny ** 0.75 * typical_value(*law.gig)
     quadratic = jnp.maximum(products.quadratic, least)
     counts = True if weights is None else weights > 0
     distance = jnp.where(counts, quadratic, jnp.inf)
@@ -154,28 +219,36 @@ def row_products(
     # What does not count must have moments all the same, to be multiplied by 0.
     quadratic = jnp.where(counts, quadratic, quadratic[first])
     parts = RowProducts(quadratic, products.cross, products.across, products.skew)
-    p, a, b = _posterior(law, parts)
+    p, a, b = posterior_of(law, parts, gaps.d)
     asked = query((p[None], a[None], b[None]), law.gig[:, None])
-    return parts, asked, jnp.append(law.gig[2] + distance[first], X[first])
+    nearest, row = law.gig[2] + distance[first], X[first]
+    if gaps.mask is not None:
+        # What is seen of a row is at a pole only if that has one.
+        nearest = jnp.where(p < 0, nearest, jnp.inf)
+        row = jnp.where(gaps.mask, row, law.mu + gaps.rows[first])
+    return parts, asked, jnp.append(nearest, row)
 
 
-def _posterior(
-    law: Law, parts: RowProducts | InnerProducts
+def posterior_of(
+    law: Law, parts: RowProducts | InnerProducts, d: Any
 ) -> tuple[Array, Array, Array]:
+    """``(p, a, b)`` of Y given rows, of which ``d`` columns are seen."""
     p, a, b = law.gig
-    return p - 0.5 * law.mu.shape[0], a + parts.skew, b + parts.quadratic
+    return p - 0.5 * d, a + parts.skew, b + parts.quadratic
 
 
-def means_by_table(law: Law, parts: RowProducts, table: Table) -> tuple[Array, ...]:
+def means_by_table(
+    law: Law, parts: RowProducts, d: Any, table: Table
+) -> tuple[Array, ...]:
     """Log-partitions and moments of the rows' laws, interpolated."""
-    p, a, b = _posterior(law, parts)
+    p, a, b = posterior_of(law, parts, d)
     found = gig_means_by_table(table, p[None], a[None], b[None])
     return tuple(x[0] for x in found)
 
 
 def collected(
     law: Law,
-    X: Float[Array, "n d"],
+    gaps: Gaps,
     weights: Float[Array, " n"] | None,
     parts: RowProducts,
     near: Float[Array, " d_and_1"],
@@ -190,9 +263,13 @@ def collected(
     psi, log_y, inv_y, y = found
     means = PosteriorMeans(log_y, inv_y, y, weights)
     products = InnerProducts(parts.quadratic, parts.cross, parts.skew, parts.across)
-    log_density = _log_density(law, psi, products)
-    eta = law.dispersion.collect(X - law.mu, jnp.zeros_like(law.mu), law.gamma, means)
-    weight = jnp.asarray(X.shape[0], X.dtype) if weights is None else weights.sum()
+    log_density = _log_density(law.gig, gaps, psi, products)
+    zero, n = jnp.zeros_like(law.mu), gaps.rows.shape[0]
+    eta = law.dispersion.collect(gaps.rows, zero, gaps.gamma, means)
+    weight = jnp.asarray(n, zero.dtype) if weights is None else weights.sum()
+    if gaps.mask is not None and gaps.left is not None:
+        kappa = law.gamma - gaps.gamma
+        eta = law.dispersion.completed(eta, gaps.mask, kappa, gaps.left, weight)
     of_y = means.total(log_density), weight, eta.E_log_Y, eta.E_inv_Y, eta.E_Y
     # By weight as all sums. What is infinite, no score asks for.
     own = weight * jnp.where(jnp.isfinite(own), own, 0.0)
@@ -211,10 +288,11 @@ def swept_rows(
     The statistics are those of ``X - μ``: near a row that coincides with μ its
     weight ``E[1/Y]`` is enormous, and only its distance to μ must be, too.
     """
-    parts, _, near = row_products(law, X, weights)
+    gaps = gaps_of(law, X)
+    parts, _, near = row_products(law, X, gaps, weights)
     means = gig_means_cpu if backend == "cpu" else gig_means_shared
-    found, own = means(_posterior(law, parts), tuple(law.gig))
-    return collected(law, X, weights, parts, near, found, own, frame)
+    found, own = means(posterior_of(law, parts, gaps.d), tuple(law.gig))
+    return collected(law, gaps, weights, parts, near, found, own, frame)
 
 
 def joined(a: Swept, b: Swept) -> Swept:

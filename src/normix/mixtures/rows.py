@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from normix._arrays import is_traced
 from normix._compile import LOOPS, ROWS, compiled
@@ -27,6 +27,7 @@ from normix.mixtures.law import Frame, Swept
 from normix.mixtures.posterior import (
     RowProducts,
     collected,
+    gaps_of,
     joined,
     means_by_table,
     row_products,
@@ -81,14 +82,18 @@ class Moments(NamedTuple):
     scale: Float[np.ndarray, " d"]
 
 
-def moments_of(X: Any) -> Moments:
-    """Of rows that are at hand, by NumPy; of others by JAX."""
+def moments_of(X: Any, *, missing: bool = False) -> Moments:
+    """Of rows that are at hand, by NumPy; of others by JAX.
+
+    With ``missing``, of the entries that are not NaN.
+    """
     xp: Any = jnp if is_traced(X) else np
     X = xp.asarray(X)
-    centre = X.mean(axis=0)
+    mean = xp.nanmean if missing else xp.mean
+    centre = mean(X, axis=0)
     # Data that are not finite must not reach the model that comes back.
     centre = xp.where(xp.isfinite(centre), centre, 0.0)
-    spread = ((X - centre) ** 2).mean(axis=0)
+    spread = mean((X - centre) ** 2, axis=0)
     scale = xp.where(spread > 0, xp.sqrt(spread), 1.0)
     return Moments(centre.astype(X.dtype), scale.astype(X.dtype))
 
@@ -99,9 +104,10 @@ def moments_of(X: Any) -> Moments:
 
 
 @compiled("frame", options=LOOPS)
-def _products(vector: Array, X: Array, weights: Array, frame: Frame):
+def _products(vector: Array, X: Array, weights: Array, mask, frame: Frame):
     """Three columns of inner products; and what else is known of the rows, flat."""
-    parts, asked, near = row_products(frame.unpack(vector), X, weights)
+    law = frame.unpack(vector)
+    parts, asked, near = row_products(law, X, gaps_of(law, X, mask), weights)
     columns = jnp.stack([parts.quadratic, parts.cross, parts.across])
     flat = [x.ravel() for x in asked]
     return columns, jnp.concatenate([parts.skew[None], *flat, near])
@@ -143,18 +149,27 @@ def _table_of(coefficients: Array, flat: Array) -> Table:
 
 
 @compiled("frame", options=ROWS)
-def _by_table(vector, X, weights, columns, known, coefficients, flat, total, frame):
+def _by_table(
+    vector, X, weights, mask, columns, known, coefficients, flat, total, frame
+):
     law, (parts, near) = frame.unpack(vector), _parts(columns, known)
-    table = _table_of(coefficients, flat)
-    found, own = means_by_table(law, parts, table), table.prior[1:, 0]
-    return joined(total, collected(law, X, weights, parts, near, found, own, frame))
+    gaps, table = gaps_of(law, X, mask), _table_of(coefficients, flat)
+    found, own = means_by_table(law, parts, gaps.d, table), table.prior[1:, 0]
+    return joined(total, collected(law, gaps, weights, parts, near, found, own, frame))
 
 
 @compiled("frame", options=ROWS)
-def _by_means(vector, X, weights, columns, known, found, own, total, frame: Frame):
+def _by_means(
+    vector, X, weights, mask, columns, known, found, own, total, frame: Frame
+):
     law, (parts, near) = frame.unpack(vector), _parts(columns, known)
-    every = law, X, weights, parts, near, tuple(found), own
+    every = law, gaps_of(law, X, mask), weights, parts, near, tuple(found), own
     return joined(total, collected(*every, frame))
+
+
+def nothing(frame: Frame, like: Array) -> Swept:
+    """The E-step over no rows."""
+    return _nothing(frame, np.dtype(like.dtype))
 
 
 @cache
@@ -183,6 +198,7 @@ class Blocks(Rows):
     """Rows in blocks of one length, each with its weights; or made anew in each pass.
 
     ``blocks`` gives pairs of shapes ``(size, d)``, less the centre, and ``(size,)``.
+    ``mask``: the columns that these rows have, None for all.
     """
 
     def __init__(
@@ -191,10 +207,16 @@ class Blocks(Rows):
         moments: Moments,
         size: int,
         blocks: Iterable[tuple[Any, Any]],
+        mask: Bool[np.ndarray, " d"] | None = None,
     ):
-        self.n, self.size = n, size
+        self.n, self.size, self._mask = n, size, mask
         self.centre, self.scale = moments
         self._blocks = blocks
+
+    @property
+    def whole(self) -> bool:
+        """Whether the rows have all columns."""
+        return self._mask is None
 
     @property
     def outline(self):
@@ -202,14 +224,20 @@ class Blocks(Rows):
         rows = jax.ShapeDtypeStruct((self.size, d), dtype)
         block = rows, jax.ShapeDtypeStruct((self.size,), dtype)
         moments = Moments(self.centre, self.scale)
-        return Blocks(self.n, moments, self.size, [block])
+        return Blocks(self.n, moments, self.size, [block], self._mask)
 
     def swept(self, vector, frame, backend):
-        total = _nothing(frame, np.dtype(vector.dtype))
+        return self.swept_onto(nothing(frame, vector), vector, frame, backend)
+
+    def swept_onto(
+        self, total: Swept, vector: Array, frame: Frame, backend: str
+    ) -> Swept:
+        """The same together with that of other rows."""
+        mask = self._mask
         for X, weights in self._blocks:
             before = total.head
-            columns, known = _products(vector, X, weights, frame)
-            seen = vector, X, weights, columns, known
+            columns, known = _products(vector, X, weights, mask, frame)
+            seen = vector, X, weights, mask, columns, known
             if backend == "cpu":
                 total = _by_means(*seen, *_on_the_host(columns, known), total, frame)
             else:
@@ -228,6 +256,7 @@ def blocks_in_memory(
     size: int,
     *,
     once: bool = False,
+    mask: Bool[np.ndarray, " d"] | None = None,
 ) -> Blocks:
     """Rows at hand; those of weight 0 that fill up the last block are copies.
 
@@ -244,7 +273,7 @@ def blocks_in_memory(
         w = np.zeros(size, dtype)
         w[:m] = 1.0 if weights is None else weights[begin : begin + size]
         made.append((rows, w) if once else (jax.device_put(rows), jax.device_put(w)))
-    return Blocks(n, moments, size, made)
+    return Blocks(n, moments, size, made, mask)
 
 
 class _Reading:

@@ -35,8 +35,8 @@ class UnivariateNormalMixture(MarginalMixture):
     _axes: ClassVar[int] = 1
 
     @classmethod
-    def _rows(cls, X, columns=None):
-        return as_series(X)[:, None]
+    def _rows(cls, X, columns=None, *, missing=False):
+        return as_series(X, missing=missing)[:, None]
 
     @staticmethod
     def _view(x, axes=1):
@@ -150,13 +150,15 @@ class UnivariateNormalMixture(MarginalMixture):
             raise ValueError("X has 1 value; a fit needs at least 2 different ones")
 
     @classmethod
-    def default_init(cls, X: Data) -> Self:
+    def default_init(cls, X: Data, missing: str = "raise") -> Self:
         """A start for EM from data of shape ``(n,)``; see ``NormalMixture``.
+
+        ``missing="em"`` or "drop" leaves out observations that are NaN.
 
         **Raises**: ``ValueError`` for fewer than 2 different values, NaN or infinite
         entries.
         """
-        return cls(initial_joint(cls._joint_class, cls._rows_to_start(X)))
+        return cls(initial_joint(cls._joint_class, cls._rows_to_start(X, missing)))
 
 
 def _standard(joint: JointNormalMixture):

@@ -328,6 +328,28 @@ def _many_sweeps(m, batched, *arguments):
     return _sweep(p, a, b, prior.T), (True,) * 5
 
 
+def gig_means_directly(
+    posterior: tuple[Real, Real, Real],
+    prior: tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]],
+) -> tuple[tuple[Real, Real, Real, Real], Float[Array, " 3"]]:
+    """The same as :func:`gig_means_shared` where few laws share their order and rate.
+
+    Every law has a sum of its own; ``posterior`` is of shapes that go together.
+    """
+    p, a, b = jnp.broadcast_arrays(*posterior)
+    shape, n = b.shape, b.size
+    every = [jnp.append(x.ravel(), y) for x, y in zip((p, a, b), prior, strict=True)]
+    p, a, b = every
+    log_a, log_b = jnp.log(a), jnp.log(b)
+    log_z = 0.5 * (log_a + log_b)
+    limit = log_z < _floor(b.dtype)
+    values = _kernel(jnp.abs(p), log_z)
+    found = _scaled(values, (p, a, b), (log_a, log_b), limit)
+    psi, log_y, inv_y, y = (x[:n].reshape(shape) for x in found)
+    own = jnp.stack([x[n] for x in found[1:]])
+    return (psi - found[0][n], log_y, inv_y, y), own
+
+
 def gig_means_shared(
     posterior: tuple[Float[Array, ""], Float[Array, ""], Float[Array, " n"]],
     prior: tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]],

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from normix._arrays import check_option
+from normix._missing import present
 from normix.fitting.em.batch import BatchEMFitter
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.starts import stacked
@@ -116,14 +117,15 @@ def _drawn(
     """Resampled data, as many rows as there are."""
     rows, m = jnp.asarray(rows), len(rows)
     if kind == "parametric":
-        return model.rvs(m, key=key)
+        # With the gaps of the data.
+        return jnp.where(jnp.isnan(rows), jnp.nan, model.rvs(m, key=key))
     if kind == "rows":
         return rows[jax.random.randint(key, (m,), 0, m)]
     starts = jax.random.randint(key, (-(-m // length),), 0, m - length + 1)
     return rows[(starts[:, None] + np.arange(length)).ravel()[:m]]
 
 
-@partial(jax.jit, static_argnums=(4, 5))
+@partial(jax.jit, static_argnums=(4, 5, 6))
 def _fitted(
     keys: PRNGKeyArray,
     fitter: BatchEMFitter,
@@ -131,11 +133,13 @@ def _fitted(
     rows: Any,
     kind: str,
     length: int,
+    missing: str,
 ) -> Any:
     """Fits to as many resamples as there are keys, side by side."""
 
     def one(key):
-        return fitter.fit(model, _drawn(key, model, rows, kind, length))
+        drawn = _drawn(key, model, rows, kind, length)
+        return fitter.fit(model, drawn, missing=missing)
 
     return jax.vmap(one)(keys)
 
@@ -151,6 +155,7 @@ def bootstrap(
     block_length: int | None = None,
     batch: int = 1,
     progress: bool = False,
+    missing: str = "raise",
 ) -> Bootstrap:
     """Fit ``n`` resamples of the data, each from ``model``.
 
@@ -166,6 +171,8 @@ def bootstrap(
       an accelerator more fill the machine. A batch takes memory for as many copies of
       the data, with a dozen columns besides.
     - ``progress``: whether to count the fits on standard error.
+    - ``missing``: as of :meth:`BatchEMFitter.fit`; draws from ``model`` have the gaps
+      of ``X``.
 
     **Raises**: ``ValueError`` for an unknown ``kind``, numbers that are not positive,
     data that do not fit the model, and where no fit converged.
@@ -180,7 +187,9 @@ def bootstrap(
     True
     """
     check_option("kind", kind, KINDS)
-    rows = np.asarray(model._rows(X, model.d))
+    rows = np.asarray(model._rows(X, model.d, missing=missing != "raise"))
+    found = present(rows, None, missing)
+    rows, missing = found.rows, "em" if found.has_gaps else "raise"
     if model._axes == 1:
         rows = rows[:, 0]
     m = len(rows)
@@ -197,12 +206,12 @@ def bootstrap(
     for begin in range(0, n, batch):
         if batch == 1:
             drawn = _drawn(keys[begin], model, rows, kind, length)
-            fit = asked.fit(model, np.asarray(drawn))
+            fit = asked.fit(model, np.asarray(drawn), missing=missing)
             parts = [(int(fit.outcome), fit.model)]
         else:
             # The last batch is as long as the others, and cut.
             chosen = np.minimum(np.arange(begin, begin + batch), n - 1)
-            fits = _fitted(keys[chosen], asked, model, rows, kind, length)
+            fits = _fitted(keys[chosen], asked, model, rows, kind, length, missing)
             parts = [
                 (int(outcome), jax.tree.map(lambda leaf, k=k: leaf[k], fits.model))
                 for k, outcome in enumerate(np.asarray(fits.outcome)[: n - begin])
@@ -223,6 +232,7 @@ def bootstrap(
         "fix": [name for name in asked.held_names() if name != "gamma"],
         "symmetric": asked.symmetric,
         "alpha_min": asked.held(model).alpha_min,
+        "missing": missing,
     }
     every = stacked(models)
     return Bootstrap(every, model, np.array(outcomes), kind, (rows, held))

@@ -146,6 +146,7 @@ def compare(
     *,
     weights: Float[ArrayLike, " n"] | None = None,
     fitter: BatchEMFitter | None = None,
+    missing: str = "raise",
 ) -> Comparison:
     """Fit every family, with and without skewness and in every form, to ``X``.
 
@@ -155,6 +156,7 @@ def compare(
     - ``factors``: numbers of factors, 0 for a full dispersion.
     - ``weights``: shape ``(n,)``; they count the rows.
     - ``fitter``: with the options of all fits; by default ``BatchEMFitter()``.
+    - ``missing``: as of :meth:`BatchEMFitter.fit`.
 
     Every fit begins at ``default_init``, whether or not it is symmetric; fits of a
     family with less freedom may be compared by :func:`lr_test`.
@@ -183,14 +185,17 @@ def compare(
         full, with_factors, univariate = _FORMS[name]
         for r in factors:
             if scalar:
-                start = cast(type[UnivariateNormalMixture], univariate).default_init(X)
+                one = cast(type[UnivariateNormalMixture], univariate)
+                start = one.default_init(X, missing=missing)
             elif r:
-                start = cast(type[FactorNormalMixture], with_factors).default_init(X, r)
+                low_rank = cast(type[FactorNormalMixture], with_factors)
+                start = low_rank.default_init(X, r, missing=missing)
             else:
-                start = cast(type[NormalMixture], full).default_init(X)
+                plain = cast(type[NormalMixture], full)
+                start = plain.default_init(X, missing=missing)
             for held in symmetric:
                 asked = dataclasses.replace(chosen, symmetric=bool(held))
-                result = asked.fit(start, X, weights=weights)
+                result = asked.fit(start, X, weights=weights, missing=missing)
                 fits.append(Compared(name, bool(held), int(r), result))
     return Comparison(tuple(fits))
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from normix._arrays import as_weights, check_option
 from normix._columns import column_names
+from normix._missing import present
 from normix.exponential_family import ExponentialFamily
 from normix.mixtures.marginal import MarginalMixture
 from normix.uncertainty.covariance import check_maximum, covariance_by, inverse_of
@@ -216,6 +217,7 @@ def inference(
     alpha_min: ArrayLike | None = None,
     boundary: str | None = None,
     columns: Sequence[str] | None = None,
+    missing: str = "raise",
 ) -> Inference:
     """Standard errors of a maximum-likelihood fit, and what follows from them.
 
@@ -231,6 +233,8 @@ def inference(
       ``boundary``: the limit that it ended in. Of a fit,
       :meth:`~normix.EMResult.inference` knows them.
     - ``columns``: names of the columns, for those of the parameters.
+    - ``missing``: of a mixture, what the fit did about missing entries; with "em" the
+      information is that of what is seen.
 
     The information is exact, by Louis' formula (J. R. Stat. Soc. B 44, 1982).
 
@@ -255,10 +259,13 @@ def inference(
             )
         rows = np.asarray(model._check_sample(X))
     else:
-        rows = np.asarray(model._rows(X, model.d))
+        rows = np.asarray(model._rows(X, model.d, missing=missing != "raise"))
     w = None
     if weights is not None:
         w = np.asarray(as_weights(weights, len(rows)), rows.dtype)
+    found = present(rows, w, "raise" if family else missing)
+    rows, w = found.rows, found.weights
+    if w is not None:
         rows, w = rows[w > 0], w[w > 0]
     nobs = float(len(rows) if w is None else w.sum())
     of_columns = column_names(X) if columns is None else list(columns)
@@ -269,7 +276,8 @@ def inference(
         told = told_by_family(model, rows, w, of_columns)
     else:
         held = fix, symmetric, alpha_min, boundary
-        told = told_by_mixture(model, rows, w, *held, of_columns)
+        gaps = missing == "em" and found.has_gaps
+        told = told_by_mixture(model, rows, w, *held, of_columns, gaps)
     if not (np.isfinite(told.information).all() and np.isfinite(told.scores).all()):
         raise ValueError(
             "the likelihood is not smooth at this model: a row lies at its location, "

@@ -24,6 +24,7 @@ from normix.mixtures.observed import (
     law_at,
     placed,
 )
+from normix.mixtures.observed_gaps import information_seen
 from normix.mixtures.rows import moments_of
 from normix.special._mode import typical_value
 from normix.uncertainty.held import Chart, chart_of
@@ -82,26 +83,31 @@ def told_by_mixture(
     alpha_min: ArrayLike | None,
     boundary: str | None,
     columns: Sequence[object] | None,
+    gaps: bool,
 ) -> Told:
-    """What rows of positive weight say of a mixture; see :func:`inference`."""
+    """What rows of positive weight say of a mixture; see :func:`inference`.
+
+    With ``gaps`` NaN is a missing entry.
+    """
     vector = packed(model.joint)
     least = None if alpha_min is None else float(np.asarray(alpha_min))
     chart = chart_of(model, vector, fix, symmetric, boundary, least)
     enough(len(rows), int(chart.free.sum()) - chart.redundant.shape[1])
-    moments = moments_of(rows)
+    moments = moments_of(rows, missing=gaps)
     at = placed(vector, *moments)
     frame = model.joint.frame
     p, a, _ = (float(x) for x in np.asarray(vector)[-3:])
     unit_mean = a > 0 or p < -1  # where E[Y] is finite
     shape = frame, chart.moving, chart.names, unit_mean
-    found, known = information_of(at, rows, w, *shape)
+    of_rows = information_seen if gaps else information_of
+    found, known = of_rows(at, rows, w, *shape)
     to_full, free = np.asarray(known.to_full, float), chart.free
     information = np.asarray(known.information, float)
     information = information - to_full.T @ np.asarray(found.missing, float) @ to_full
     units = parameter_units(np.asarray(moments.scale, float), len(chart.names))
     params = np.asarray(known.classical, float) * units
     params[: model.d] += np.asarray(moments.centre, float)
-    of_jax = None if w is None else jnp.asarray(w)
+    by_jax = jnp.asarray(rows), None if w is None else jnp.asarray(w)
     names = *parameter_names(model.d, columns, model._axes == 1), *chart.names
     return Told(
         parameters=MixtureParameters(model, chart, at),
@@ -112,6 +118,6 @@ def told_by_mixture(
         scores=(np.asarray(found.scores, float) @ to_full)[:, free],
         information=information[np.ix_(free, free)],
         redundant=chart.redundant,
-        mean_llf=float(mean_log_likelihood(model.joint, jnp.asarray(rows), of_jax)),
+        mean_llf=float(mean_log_likelihood(model.joint, *by_jax, gaps)),
         held=chart.notes,
     )

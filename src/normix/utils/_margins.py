@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._arrays import as_data
+from normix._columns import constant_columns
+from normix._missing import check_seen, seen_together
 from normix.fitting.em.result import EMResult
 from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.joint import JointNormalMixture
@@ -39,7 +41,8 @@ def plot_margins(
     """Each column's histogram with the fitted and a normal density, on a log axis.
 
     ``X`` has shape ``(n, d)``; the normal has the column's mean and variance. Where
-    the histogram is thin, bins are joined. The first 35 columns are drawn. ``names``
+    the histogram is thin, bins are joined. NaN are missing entries, of which a column
+    shows the others. The first 35 columns are drawn. ``names``
     head the panels; ``result`` adds one with the log-likelihood by iteration.
 
     **Raises**: ``ValueError`` for data that do not fit the model, names that do not
@@ -52,16 +55,17 @@ def plot_margins(
     >>> model = NormalInverseGaussian.default_init(returns.values)
     >>> figure = plot_margins(model, returns.values, names=returns.columns)
     """
-    data = np.asarray(as_data(X, columns=model.d))
+    data = np.asarray(as_data(X, columns=model.d, missing=True))
     names = [f"x{j + 1}" for j in range(model.d)] if names is None else list(names)
     if len(names) != model.d:
         raise ValueError(f"names must be {model.d}, one a column, got {len(names)}")
-    constant = np.nonzero(np.ptp(data, axis=0) == 0)[0]
-    if constant.size:
-        raise ValueError(f"X has constant columns: {constant.tolist()}")
+    check_seen(seen_together(data), names, pairs=False)
+    constant = constant_columns(data)
+    if constant:
+        raise ValueError(f"X has constant columns: {constant}")
     log_likelihoods = None if result is None else histories(result)[0]
 
-    columns = data.T[:_MOST_PANELS]
+    columns = [column[~np.isnan(column)] for column in data.T[:_MOST_PANELS]]
     histograms = [_histogram(column) for column in columns]
     grids = np.stack(
         [_grid(x, h[0, 0], h[0, -1]) for x, h in zip(columns, histograms, strict=True)]

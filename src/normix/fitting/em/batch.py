@@ -10,22 +10,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import (
     as_float,
-    as_weights,
     check_option,
-    is_spread,
     is_traced,
 )
-from normix._columns import Independence, column_names
 from normix._loops import eagerly
-from normix._passes import Data, RowPasses, passes_over
+from normix._missing import MISSING
+from normix._passes import Data
 from normix.fitting.em.acceleration import ACCELERATIONS
 from normix.fitting.em.acceptance import Status
-from normix.fitting.em.data import FitData, counted, total
+from normix.fitting.em.data import FitData, data_of
 from normix.fitting.em.drive import Iteration, driven, ended, rehearsed, traced
 from normix.fitting.em.edges import edge
 from normix.fitting.em.implicit import maximised
@@ -39,7 +36,7 @@ from normix.fitting.em.rules import EtaUpdateRule
 from normix.fitting.em.starts import best, best_of_batch, stacked
 from normix.fitting.em.step import Memory
 from normix.mixtures.coordinates import REGULARIZATIONS
-from normix.mixtures.in_one import InOne, layout_of, rows_on_devices, sample_of
+from normix.mixtures.in_one import InOne
 from normix.mixtures.initial import (
     BEFORE_FITS,
     mean_and_covariance,
@@ -50,12 +47,7 @@ from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import of_vector
 from normix.mixtures.rows import (
     Blocks,
-    Moments,
     Rows,
-    block_length,
-    blocks_in_memory,
-    blocks_in_passes,
-    moments_of,
 )
 
 
@@ -155,6 +147,7 @@ class BatchEMFitter(Options):
         n_starts: int = 1,
         key: PRNGKeyArray | None = None,
         callback: Callable[[Iteration], object] | None = None,
+        missing: str = "raise",
     ) -> EMResult:
         """Fit to the rows of ``X``, shape ``(n, d)``, starting from ``model``.
 
@@ -174,6 +167,11 @@ class BatchEMFitter(Options):
         devices belong to several processes; all of them make the same call, and sums
         are all they exchange.
 
+        Missing entries are NaN: ``missing="em"`` uses what each row has, by the law of
+        those columns, and is right where entries are missing at random, given what is
+        seen; "drop" leaves out rows with a missing entry; "raise" refuses them. Rows
+        without any entry are left out.
+
         Works under ``jit`` and ``vmap``, where nothing is printed; and under ``grad``,
         ``jvp`` and ``vjp`` by ``X`` and ``weights``, as an implicit function at its
         maximum. Ctrl-C returns the last complete iteration.
@@ -182,17 +180,22 @@ class BatchEMFitter(Options):
         for a full dispersion), columns that are constant or depend on each other
         linearly (of a factor form: that are equal up to their units), NaN or infinite
         entries, an iterator that can be gone through only once, weights that do not
-        fit, and constraints that the family does not have.
+        fit, and constraints that the family does not have; with ``missing="em"``, a
+        column without any entry, and for a full dispersion two columns that are never
+        seen together.
         """
+        check_option("missing", missing, MISSING)
         if n_starts < 1:
             raise ValueError(f"n_starts must be at least 1, got {n_starts}")
         with eagerly(self, model, X if isinstance(X, jax.Array) else None, weights):
-            return self._fit(model, X, weights, n_starts, key, callback)
+            how = n_starts, key, callback, missing
+            return self._fit(model, X, weights, *how)
 
-    def _fit(self, model, X, weights, n_starts, key, callback) -> EMResult:
+    def _fit(self, model, X, weights, n_starts, key, callback, missing) -> EMResult:
         began = time.perf_counter()
         self.held(model)
-        data = self._data(model, X, weights)
+        traced = is_traced(self)
+        data = data_of(model, X, weights, self.chunk_size, missing, traced)
         dtype = jnp.result_type(data.dtype, model.joint.mu)
         joint = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model.joint)
         if n_starts == 1:
@@ -232,62 +235,6 @@ class BatchEMFitter(Options):
         report.closing(result)
         return result
 
-    def _data(self, model: MarginalMixture, X: Data, weights) -> FitData:
-        """Checked rows in the form that their place asks for."""
-        passes = passes_over(X, model._axes)
-        if passes is not None:
-            if is_traced(model):
-                raise ValueError(
-                    "data that are read in chunks cannot be fitted under jit"
-                )
-            return self._data_in_passes(model, passes, weights)
-        rows = model._rows(cast(ArrayLike, X), model.d)
-        w = None if weights is None else as_weights(weights, rows.shape[0])
-        seen = rows
-        if w is not None and not (is_traced(rows, w) or is_spread(rows)):
-            seen = rows[np.asarray(w) > 0]  # the others do not exist
-        model.check_rows(seen, column_names(X))
-        dtype = np.dtype(jnp.result_type(rows, model.joint.mu))
-        layout = layout_of(rows, self.chunk_size)
-        if is_traced(rows, w, model, self):
-            rows = rows.astype(dtype)
-            w = None if w is None else w.astype(dtype)
-            # Where the fit counts from is no matter of its derivatives.
-            moments = lax.stop_gradient(moments_of(rows))
-            # Where the fit counts from is no matter of its derivatives.
-            moments = lax.stop_gradient(moments_of(rows))
-            in_one = InOne(rows, w, moments, layout)
-            n = counted(rows.shape[0], w), total(rows.shape[0], w)
-            return FitData(in_one, *n, dtype, rows)
-        if layout.mesh is not None:
-            spread = rows_on_devices(rows, w, dtype, layout)
-            n = counted(rows.shape[0], w), total(rows.shape[0], w)
-            return FitData(spread, *n, dtype, sample_of(rows, layout), rows, w)
-        host = np.asarray(rows)
-        weighed = None if w is None else np.asarray(w)
-        size = block_length(len(host), self.chunk_size)
-        blocks = blocks_in_memory(host, weighed, moments_of(host), dtype, size)
-        seen = host if weighed is None else host[weighed > 0]
-        kept = None if weighed is None else weighed[weighed > 0]
-        n = float(len(seen)), total(len(seen), kept)
-        return FitData(blocks, *n, dtype, host, seen, kept)
-
-    def _data_in_passes(self, model, passes: RowPasses, weights) -> FitData:
-        watch = Independence(equal_only=model.takes_collinear)
-
-        def check(chunk):
-            watch.see(np.asarray(model._rows_of_chunk(chunk, model.d)))
-
-        found = passes.moments(check)
-        model.check_fit(found.n, model.d, found.constant, watch.dependent())
-        w = None if weights is None else np.asarray(as_weights(weights, found.n))
-        dtype = np.dtype(jnp.result_type(found.dtype, model.joint.mu))
-        moments = Moments(found.mean.astype(dtype), found.scale.astype(dtype))
-        size = block_length(found.n, self.chunk_size)
-        blocks = blocks_in_passes(passes, found.n, w, moments, dtype, size)
-        n = counted(found.n, w), total(found.n, w)
-        return FitData(blocks, *n, dtype, None, passes, w)
-
     def _run(self, like: MarginalMixture, joint, data: FitData, told) -> EMResult:
         """One fit from one start."""
         rows, held, rule = data.rows, self.held(like), self.eta_update
@@ -302,7 +249,8 @@ class BatchEMFitter(Options):
         if data.source is None and memory is None:
             assert isinstance(rows, InOne)
             seen = rows.X, rows.weights, vector, problem
-            found, status, history = maximised(plan, self.max_iter, rows.layout, *seen)
+            how = plan, self.max_iter, rows.layout, rows.missing
+            found, status, history = maximised(*how, *seen)
         elif data.source is None:
             state, status, history = traced(*begin)
             found = state.model
@@ -320,7 +268,9 @@ class BatchEMFitter(Options):
         limit = None
         if data.source is not None and at.outcome in AT_REST:
             gig, has_order = np.asarray(found)[-3:], plan.law.has_order
-            limit = edge(at, gig, has_order, float(data.n), data.source, data.weights)
+            # The best normal law of data with gaps is not at hand.
+            known = None if data.missing_share else data.source
+            limit = edge(at, gig, has_order, float(data.n), known, data.weights)
         return self._result(like, fitted, at, history, data, held, limit)
 
     def _asked(self, joint, rows: Rows, n, held: Held) -> tuple[Plan, Asked]:
@@ -383,6 +333,8 @@ class BatchEMFitter(Options):
             bounded=is_bounded,
             edge=limit,
             n_obs=data.total,
+            left_out=data.left_out,
+            missing_share=data.missing_share,
             held=self.held_names(),
             alpha_min=None if least is None or is_traced(least) else float(least),
         )

@@ -27,18 +27,20 @@ from normix.mixtures.in_one import InOne, Layout
 from normix.mixtures.law import Law
 from normix.mixtures.low_rank import FactorDispersion, turns_of
 from normix.mixtures.observed import in_one, law_at, placed_in_trace
-from normix.mixtures.posterior import log_density_of_rows
-from normix.mixtures.score import score_of_rows
+from normix.mixtures.observed_gaps import in_one_seen
+from normix.mixtures.posterior import log_density_of_rows, log_density_seen
+from normix.mixtures.score import score_of_rows, score_of_rows_seen
 from normix.special._mode import typical_value
 
 _LOG_LIKELIHOOD = 3  # its place in a status
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
 def maximised(
     plan: Plan,
     max_iter: int,
     layout: Layout,
+    missing: bool,
     X: Float[Array, "n d"],
     weights: Float[Array, " n"] | None,
     vector: Float[Array, " k"],
@@ -46,17 +48,19 @@ def maximised(
 ) -> tuple[Float[Array, " k"], Array, History]:
     """The law, the status and the history of a traced fit of maximum likelihood.
 
-    Differentiable in ``X`` and ``weights``, the law and the log-likelihood.
+    Differentiable in ``X`` and ``weights``, the law and the log-likelihood. With
+    ``missing`` NaN is a missing entry.
     """
-    rows = InOne(X, weights, (problem.centre, problem.scale), layout)
+    moments = problem.centre, problem.scale
+    rows = InOne(X, weights, moments, layout, missing)
     state, status, history = traced(vector, None, rows, problem, plan, max_iter)
     return state.model, status, history
 
 
 @maximised.defjvp
-def _maximised_jvp(plan, max_iter, layout, primals, tangents):
+def _maximised_jvp(plan, max_iter, layout, missing, primals, tangents):
     X, weights, _, problem = primals
-    found, status, history = maximised(plan, max_iter, layout, *primals)
+    found, status, history = maximised(plan, max_iter, layout, missing, *primals)
     rows, own = X - problem.centre, plan.frame.unpack(found)
     # All in columns of unit scale, and in the gauge of the chart.
     unit, scale = typical_value(*own.gig), problem.scale
@@ -66,11 +70,13 @@ def _maximised_jvp(plan, max_iter, layout, primals, tangents):
     moving = Moving(held.mu is None, bool(plan.law.has_order) and held.p is None)
 
     def total_score(X, w):
-        scores = score_of_rows(law, (X - problem.centre) / scale, moving)
+        of_rows = score_of_rows_seen if missing else score_of_rows
+        scores = of_rows(law, (X - problem.centre) / scale, moving)
         return scores.sum(axis=0) if w is None else w @ scores
 
     def log_likelihood(X, w):
-        density = log_density_of_rows(own, X - problem.centre)
+        of_rows = log_density_seen if missing else log_density_of_rows
+        density = of_rows(own, X - problem.centre)
         return density.mean() if w is None else w @ density / w.sum()
 
     def along(function):
@@ -83,7 +89,8 @@ def _maximised_jvp(plan, max_iter, layout, primals, tangents):
         there = there.rescaled(gauge_scale(there, *problem.gauge))
         return plan.frame.pack(there)
 
-    information = in_one(at, rows, weights, plan.frame, moving)
+    of_traced = in_one_seen if missing else in_one
+    information = of_traced(at, rows, weights, plan.frame, moving)
     free = _free(plan, law, moving)
     kept = jnp.where(free[:, None] & free, information, 0.0)
     kept = kept + jnp.diag(jnp.where(free, 0.0, 1.0)) + _rotations(law, information)

@@ -15,6 +15,7 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_weights, is_traced
 from normix._columns import column_names
+from normix._missing import present
 from normix.fitting.em import stream
 from normix.fitting.em.options import Options
 from normix.fitting.em.outcome import Outcome
@@ -114,15 +115,17 @@ class IncrementalEMFitter(Options):
         state: IncrementalState,
         X_batch: ArrayLike,
         weights: Float[ArrayLike, " m"] | None = None,
+        missing: str = "raise",
     ) -> IncrementalState:
         """The state after one more batch, of shape ``(m, d)``.
 
         ``(m,)`` for a univariate model. The state that is given stays as it is.
+        ``missing``: as of :meth:`BatchEMFitter.fit`.
 
         **Raises**: ``ValueError`` for a batch that is empty, of another width or not
         finite, naming its place in the stream, and weights that do not fit.
         """
-        return _updated(self, state, X_batch, weights)
+        return _updated(self, state, X_batch, weights, missing)
 
     def fit_stream(
         self,
@@ -130,12 +133,14 @@ class IncrementalEMFitter(Options):
         batches: Iterable[ArrayLike],
         *,
         progress: bool = False,
+        missing: str = "raise",
     ) -> IncrementalState:
         """One step for each of ``batches``, from any iterable of ``(m, d)`` arrays.
 
         ``start`` is a model, or a state from which the stream goes on. Batches may
         differ in length. ``progress`` shows a bar (needs tqdm). The rows are not kept:
-        the log-likelihood of what has passed is not known.
+        the log-likelihood of what has passed is not known. ``missing``: as of
+        :meth:`BatchEMFitter.fit`; a batch of which nothing is left is passed over.
 
         **Raises**: :class:`StreamError`, a ``ValueError``, as :meth:`update`, with the
         state before the batch; ``ImportError`` where tqdm is asked for and missing.
@@ -148,20 +153,25 @@ class IncrementalEMFitter(Options):
         state = start if resumed else self.init(start)
         for batch in batches:
             try:
-                state = _updated(self, state, batch, None)
+                state = _updated(self, state, batch, None, missing)
             except ValueError as error:
                 raise StreamError(str(error), state) from None
         return state
 
     def fit(
-        self, model: MarginalMixture, X: ArrayLike, *, key: PRNGKeyArray
+        self,
+        model: MarginalMixture,
+        X: ArrayLike,
+        *,
+        key: PRNGKeyArray,
+        missing: str = "raise",
     ) -> EMResult:
         """Fit to the rows of ``X``, shape ``(n, d)``, in ``max_steps`` random batches.
 
         ``X`` has shape ``(n,)`` for a univariate model. ``key``, a JAX random key,
         decides the order of the rows: one permutation after the other, so that none
         comes again before all have been seen. Of fewer rows than ``batch_size`` a
-        batch is all.
+        batch is all. ``missing``: as of :meth:`BatchEMFitter.fit`.
 
         Works under ``jit`` and ``vmap``, where nothing is printed. In the result
         ``converged`` is None; ``log_likelihoods``, if kept, begin with the start and
@@ -170,8 +180,14 @@ class IncrementalEMFitter(Options):
         **Raises**: ``ValueError`` as :meth:`BatchEMFitter.fit` does.
         """
         began = time.perf_counter()
-        rows = model._rows(X, model.d)
-        model.check_rows(rows, column_names(X))
+        gaps = missing != "raise"
+        found = present(model._rows(X, model.d, missing=gaps), None, missing)
+        if found.weights is not None:
+            raise ValueError(
+                f'missing="{missing}" needs data that can be looked at, not tracers'
+            )
+        rows, gaps = found.rows, found.has_gaps
+        model.check_rows(rows, column_names(X), missing=gaps)
         dtype = jnp.result_type(rows, model.joint.mu)
         rows = rows.astype(dtype)
         model = jax.tree.map(lambda leaf: as_float(leaf).astype(dtype), model)
@@ -186,7 +202,7 @@ class IncrementalEMFitter(Options):
             rows = np.asarray(rows)
 
         def score():
-            return state.model.marginal_log_likelihood(rows_seen)
+            return state.model.marginal_log_likelihood(rows_seen, missing=missing)
 
         rows_seen = rows if model._axes == 2 else rows[:, 0]
         stops = [self.max_steps]
@@ -204,7 +220,7 @@ class IncrementalEMFitter(Options):
             print(f"{0:>9}  {float(scores[0]):>15.8f}")
         for first, last in zip([0, *stops[:-1]], stops, strict=True):
             span = order[first:last] if traced else islice(order, last - first)
-            state = stream.run(state, rows, span, problem, plan, _inner(self))
+            state = stream.run(state, rows, span, problem, plan, _inner(self, gaps))
             if self.verbose >= 1:
                 scores.append(score())
             if printed:
@@ -229,6 +245,8 @@ class IncrementalEMFitter(Options):
             log_likelihood=final,
             outcome=outcome,
             n_obs=float(rows.shape[0]),
+            left_out=found.left_out,
+            missing_share=found.share,
             held=self.held_names(),
         )
 
@@ -258,20 +276,25 @@ def _problem(
     return problem, plan
 
 
-def _inner(fitter: IncrementalEMFitter) -> stream.Inner:
-    return stream.Inner(fitter.inner_iter, fitter.average_from)
+def _inner(fitter: IncrementalEMFitter, gaps: bool) -> stream.Inner:
+    return stream.Inner(fitter.inner_iter, fitter.average_from, gaps)
 
 
 def _updated(
-    fitter: IncrementalEMFitter, state: IncrementalState, X_batch, weights
+    fitter: IncrementalEMFitter, state: IncrementalState, X_batch, weights, missing: str
 ) -> IncrementalState:
     """One more batch."""
-    model = state.model
+    model, gaps = state.model, missing != "raise"
     try:
-        rows = model._rows(X_batch, model.d)
+        rows = model._rows(X_batch, model.d, missing=gaps)
         w = None if weights is None else as_weights(weights, rows.shape[0])
+        if gaps and not is_traced(rows) and np.isnan(np.asarray(rows)).all():
+            return state
+        found = present(rows, w, missing)
     except ValueError as error:
         place = "" if is_traced(state.step) else f"batch {int(state.step) + 1}: "
         raise ValueError(f"{place}{error}") from None
+    gaps = missing == "em" and found.has_gaps
     problem, plan = _problem(fitter, model)
-    return stream.update(state, rows, w, problem, plan, _inner(fitter))
+    inner = _inner(fitter, gaps)
+    return stream.update(state, found.rows, found.weights, problem, plan, inner)

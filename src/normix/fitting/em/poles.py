@@ -159,9 +159,10 @@ def drawn_onto_rows(
 
 def _mass(X, mu, scale, weights):
     """The weight of the rows that equal the one nearest to ``mu``."""
+    xp: Any = np if isinstance(X, np.ndarray) else jnp  # at hand, compile nothing
     gaps = (abs(X - mu) / scale).max(axis=1)
+    gaps = xp.where(xp.isnan(gaps), np.inf, gaps)  # rows with a missing entry
     if weights is not None:
-        xp: Any = np if isinstance(X, np.ndarray) else jnp  # at hand, compile nothing
         gaps = xp.where(weights > 0, gaps, np.inf)
     same = (X == X[gaps.argmin()]).all(axis=1)
     return same.sum() if weights is None else (same * weights).sum()
@@ -181,6 +182,7 @@ def _mass_in_passes(data: RowPasses, mu: np.ndarray, scale: np.ndarray, weights)
         if len(rows) == 0:
             continue
         gaps = (np.abs(rows - mu) / scale).max(axis=1)
+        gaps = np.where(np.isnan(gaps), np.inf, gaps)  # rows with a missing entry
         first = int(gaps.argmin())
         if gaps[first] < least:
             least, nearest, mass = gaps[first], np.array(rows[first]), 0.0

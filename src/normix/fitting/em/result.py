@@ -53,6 +53,8 @@ class EMResult(eqx.Module):
       axis of starts in front; else None.
     - ``edge``: see :attr:`boundary`.
     - ``n_obs``: how many observations there were, by weight.
+    - ``left_out``: how many rows were left out for what they lack; ``missing_share``:
+      of the entries of the others, how many are missing.
     - ``held``: what the fit held, of "mu", "p" and "gamma"; ``alpha_min``: its bound.
     - ``bounded``: whether ``alpha_min`` kept the likelihood bounded, or a fixed order.
 
@@ -74,6 +76,8 @@ class EMResult(eqx.Module):
     bounded: bool = eqx.field(static=True, default=False)
     edge: str | None = eqx.field(static=True, default=None)
     n_obs: Any = None
+    left_out: int = eqx.field(static=True, default=0)
+    missing_share: float = eqx.field(static=True, default=0.0)
     held: tuple[str, ...] = eqx.field(static=True, default=())
     alpha_min: float | None = eqx.field(static=True, default=None)
 
@@ -142,7 +146,7 @@ class EMResult(eqx.Module):
         if not jnp.ndim(self.outcome) and not is_traced(self):
             total, mean = float(self._total), float(self.log_likelihood)
             lines += [
-                f"  observations:    {float(self.n_obs):g}",
+                f"  observations:    {float(self.n_obs):g}{self._gaps}",
                 f"  log-likelihood:  {total:.6g}, {mean:.6g} an observation",
                 f"  parameters:      {self.n_parameters}",
                 f"  AIC, BIC:        {float(self.aic):.6g}, {float(self.bic):.6g}",
@@ -151,6 +155,21 @@ class EMResult(eqx.Module):
             ]
         return "\n".join(lines)
 
+    @property
+    def _missing(self) -> str:
+        """What the fit did about missing entries, if there were any."""
+        if self.missing_share:
+            return "em"
+        return "drop" if self.left_out else "raise"
+
+    @property
+    def _gaps(self) -> str:
+        """What is missing, in words."""
+        left_out = f", {self.left_out} left out" if self.left_out else ""
+        if not self.missing_share:
+            return left_out
+        return f"{left_out}; {100 * self.missing_share:.3g}% of their entries missing"
+
     def inference(
         self,
         X: ArrayLike,
@@ -158,10 +177,12 @@ class EMResult(eqx.Module):
         cov_type: str = "observed",
         *,
         columns: Sequence[str] | None = None,
+        missing: str | None = None,
     ) -> Inference:
         """Standard errors, intervals and what follows; see :func:`normix.inference`.
 
-        ``X`` and ``weights`` are those of the fit. What it held is known.
+        ``X`` and ``weights`` are those of the fit. What it held is known, and whether
+        it had missing entries, which ``missing`` says otherwise.
         """
         from normix.uncertainty.inference import inference  # the layer above
 
@@ -175,6 +196,7 @@ class EMResult(eqx.Module):
             alpha_min=self.alpha_min,
             boundary=self.edge,
             columns=columns,
+            missing=self._missing if missing is None else missing,
         )
 
     @property

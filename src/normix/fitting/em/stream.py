@@ -23,6 +23,7 @@ from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.law import Frame, Swept, statistics_head
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.maximum import normal_maximised
+from normix.mixtures.patterns import patterned
 from normix.mixtures.poles import at_pole
 from normix.mixtures.rows import Moments, Rows, blocks_in_memory, grid
 from normix.mixtures.statistics import MixtureStatistics
@@ -58,6 +59,7 @@ class Inner(NamedTuple):
 
     iterations: int
     average_from: int | None
+    gaps: bool = False  # whether NaN stands for a missing entry
 
 
 # A variance below so many units in the last place of the moment it was found from is
@@ -291,21 +293,23 @@ def _as_state(
     )
 
 
-def _rows(X, weights, dtype) -> tuple[Rows, Any]:
+def _rows(X, weights, dtype, gaps: bool) -> tuple[Rows, Any]:
     """A batch for an E-step, and its size by weight."""
     d = X.shape[1]
     zero = np.zeros(d, dtype)
     if is_traced(X, weights):
         moments = jnp.asarray(zero), jnp.asarray(zero)
         size = jnp.asarray(X.shape[0], dtype) if weights is None else weights.sum()
-        return InOne(X.astype(dtype), weights, moments, Layout()), size
+        return InOne(X.astype(dtype), weights, moments, Layout(), gaps), size
     X, size = np.asarray(X), X.shape[0]
     if weights is not None:
         weights = np.asarray(weights)
         size = weights.sum()
-    rows = blocks_in_memory(
-        X, weights, Moments(zero, zero), dtype, grid(X.shape[0]), once=True
-    )
+    moments = Moments(zero, zero)
+    if gaps and np.isnan(X).any():
+        rows = patterned(X, weights, moments, dtype, tables=False)
+    else:
+        rows = blocks_in_memory(X, weights, moments, dtype, grid(X.shape[0]), once=True)
     return rows, np.asarray(size, dtype)
 
 
@@ -319,7 +323,7 @@ def update(
 ) -> IncrementalState:
     """The state after one more batch."""
     with eagerly(state, X, weights, problem):
-        rows, size = _rows(X, weights, np.dtype(state.log_det.dtype))
+        rows, size = _rows(X, weights, np.dtype(state.log_det.dtype), inner.gaps)
         running = _begun(state, problem, plan)
         running = _step(running, rows, size, problem, plan, inner)
         return _reported(state, running, problem, plan, inner)
@@ -341,7 +345,7 @@ def run(
     running = _begun(state, problem, plan)
 
     def one(running, chosen):
-        rows, size = _rows(X[chosen], None, dtype)
+        rows, size = _rows(X[chosen], None, dtype, inner.gaps)
         return _step(running, rows, size, problem, plan, inner)
 
     if is_traced(running, X, order, problem):
@@ -352,7 +356,7 @@ def run(
         order = iter(order)
         first = next(order, None)
         if plan.by_jax and first is not None:
-            rows, size = _rows(X[first], None, dtype)
+            rows, size = _rows(X[first], None, dtype, inner.gaps)
             if (outline := rows.outline) is not None:
                 kinds = outline.size, dtype, jax.tree.structure((running, problem))
                 asked = running, outline, size, problem, plan, inner

@@ -1,0 +1,113 @@
+"""Scores and the observed information of a mixture, where entries are missing.
+
+The score of a row is that of what is seen of it. The information is its derivative,
+in forward mode: of the moments of Y given each row one derivative each. Of complete
+rows :mod:`normix.mixtures.observed` has a formula that needs none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from normix._compile import LOOPS, compiled
+from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
+from normix.mixtures.law import Frame
+from normix.mixtures.observed import (
+    At,
+    Complete,
+    OfMixing,
+    OfRows,
+    complete,
+    law_at,
+    own_means,
+    own_mixing,
+)
+from normix.mixtures.rows import grid
+from normix.mixtures.score import score_of_rows_seen
+
+# Numbers that the temporaries of one block of rows may have.
+_AT_ONCE = 4_000_000
+
+
+def _of_rows(
+    at: At, X: Array, weights: Array, frame: Frame, moving: Moving
+) -> tuple[Array, Array, OfMixing]:
+    """Scores, the information, and the moments of Y itself."""
+    law, mixing = law_at(at, frame), own_mixing(at, frame)
+    rows = (X - at.centre) / at.unit
+
+    def scores(c: Array) -> Array:
+        there = at_coordinates(law, c, moving)
+        own = own_means(mixing, there, law)
+        return score_of_rows_seen(there, rows, moving, own)
+
+    def total(c: Array) -> tuple[Array, Array]:
+        found = scores(c)
+        return weights @ found, found
+
+    here = coordinates(law, moving)
+    slopes, found = jax.jacfwd(total, has_aux=True)(here)
+    return found, -slopes, mixing
+
+
+_block = compiled("frame", "moving", options=LOOPS)(_of_rows)
+
+
+def in_one_seen(
+    at: At,
+    X: Float[Array, "n d"],
+    weights: Float[Array, " n"] | None,
+    frame: Frame,
+    moving: Moving,
+) -> Float[Array, "k k"]:
+    """The observed information of traced rows."""
+    w = jnp.ones_like(X[:, 0]) if weights is None else weights
+    return _of_rows(at, X, w, frame, moving)[1]
+
+
+def information_seen(
+    at: At,
+    X: Float[np.ndarray, "n d"],
+    weights: Float[np.ndarray, " n"] | None,
+    frame: Frame,
+    moving: Moving,
+    names: tuple[str, ...],
+    unit_mean: bool,
+) -> tuple[OfRows, Complete]:
+    """Of all rows, block by block; as :func:`normix.mixtures.observed.information_of`.
+
+    In the chart of the form at hand, with the whole information in its second part.
+    """
+    n, d = X.shape
+    k = jax.eval_shape(lambda a: coordinates(law_at(a, frame), moving), at).shape[0]
+    size = min(grid(n), grid(max(_AT_ONCE // (k * d * d), 16)))
+    w = np.ones(n, X.dtype) if weights is None else weights
+    scores, information, mixing = [], np.zeros((k, k)), None
+    for begin in range(0, n, size):
+        rows, counts = X[begin : begin + size], w[begin : begin + size]
+        m = len(rows)
+        block: Any = np.broadcast_to(rows[0], (size, d)).copy()
+        padded: Any = np.zeros(size, X.dtype)
+        block[:m], padded[:m] = rows, counts
+        found, part, mixing = _block(at, block, padded, frame, moving)
+        scores.append(np.asarray(found)[:m])
+        information += np.asarray(part)
+    assert mixing is not None
+    # What is told of the parameters does not depend on the statistics.
+    tail: Any = np.zeros(_tail_size(d), X.dtype)
+    of_y: Any = np.ones(4, X.dtype)
+    known = complete(at, of_y, tail, mixing, frame, moving, names, unit_mean)
+    eye: Any = np.eye(k)
+    known = known._replace(information=information, to_full=eye)
+    every: Any = np.concatenate(scores)
+    nothing: Any = np.zeros((k, k))
+    return OfRows(every, nothing, of_y, tail, mixing), known
+
+
+def _tail_size(d: int) -> int:
+    return 2 * d + d * d
