@@ -174,7 +174,7 @@ def test_prices_with_holes(csv: Path, X: np.ndarray, tmp_path: Path) -> None:
         lines[k] = f"{lines[k].rsplit(',', 1)[0]},{cell}"
     text = "\n".join(lines)
     told = failure("-", "--returns", text=text)
-    assert told == "-: line 51, column 'b': the value is missing; see --missing"
+    assert told == "-: line 51, column 'KO': the value is missing; see --missing"
     found = run("-", "--returns", "--missing", "em", text=text)
     # The two holes in a row cost three returns, each of the others two.
     assert "300 rows of 2 columns" in found.stdout
