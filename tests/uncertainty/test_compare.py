@@ -91,3 +91,22 @@ def test_a_result_prints_itself():
     assert lines[0] == "NormalInverseGaussian fit" and len(lines) == 7
     assert Outcome.CONVERGED.prose in lines[1]
     assert f"{fit.n_obs * fit.log_likelihood:.6g}" in lines[3]
+
+
+def test_a_generalized_hyperbolic_fit_is_not_below_those_within():
+    """From ``default_init`` alone it may stop short of the skew t law's."""
+    law = normix.UnivariateNormalInverseGamma.from_classical(
+        mu=0.0, gamma=0.0, sigma=1.0, alpha=4.0, beta=4.0
+    )
+    X = np.asarray(law.rvs(1000, seed=56))
+    t, gh = (fit.result for fit in normix.compare(X, ("t", "gh"), (True,)).fits)
+    assert float(gh.log_likelihood - t.log_likelihood) >= -1e-12
+    assert normix.lr_test(t, gh).statistic >= 0
+
+
+def test_a_local_maximum_is_marked():
+    X = np.random.default_rng(0).laplace(size=400)
+    X[7] = X[3]
+    table = normix.compare(X, ("vg",), (False,))
+    text = str(table)
+    assert ("local" in text) == ("a local maximum" in table.fits[0].result.message)

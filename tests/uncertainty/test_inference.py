@@ -132,6 +132,28 @@ def test_information_against_an_independent_likelihood(family, d):
     )
 
 
+@pytest.mark.parametrize("d", (1, 2))
+def test_information_of_a_symmetric_skew_t_law(d):
+    """Of which Y given a row is in a limit, too: an inverse Gamma law."""
+    fit, X = fitted("NormalInverseGamma", d, 120, symmetric=True)
+    found = fit.inference(X)
+    free = np.flatnonzero(found.bse > 0)
+    assert found.df_model == len(free) and len(free) == len(found.names) - d
+
+    def value(point):
+        params = [mpmath.mpf(float(x)) for x in found.params]
+        for k, x in zip(free, point, strict=True):
+            params[k] = x
+        return log_likelihood("NormalInverseGamma", X, params)
+
+    with mpmath.workdps(40):
+        second = hessian(value, found.params[free])
+    scale = np.sqrt(np.abs(np.diagonal(second)))
+    expected = np.linalg.inv(-second / np.outer(scale, scale)) / np.outer(scale, scale)
+    bse = np.sqrt(np.diagonal(expected))
+    np.testing.assert_allclose(found.bse[free], bse, rtol=1e-6)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_three_covariances(family):
     """Each from the scores and the information in public."""

@@ -83,6 +83,9 @@ class At(NamedTuple):
     centre: Any  # shape (d,)
     unit: Any
     edge: OfMixing  # of a mixing law on the boundary of its family
+    # The same of Y given rows, in the one limit where those laws are in it as well: a
+    # symmetric skew t law, by which they are inverse Gamma laws of one shape.
+    of_rows: OfMixing
 
 
 def placed(
@@ -93,20 +96,30 @@ def placed(
 
     dtype = vector.dtype
     p, a, b = np.asarray(vector, float)[-3:]
-    q = abs(p)
-    slope = special.polygamma(1, q)
-    edge = at_edge(p, a, b, special.digamma(q) - np.log(q), slope, np)
-    edge = OfMixing(*(x.astype(dtype) for x in edge))
-    return At(vector, centre.astype(dtype), unit.astype(dtype), edge)
+
+    def edge(order, a, b):
+        q = abs(order)
+        log_mean = special.digamma(q) - np.log(q)
+        found = at_edge(order, a, b, log_mean, special.polygamma(1, q), np)
+        return OfMixing(*(x.astype(dtype) for x in found))
+
+    both = edge(p, a, b), edge(p - 0.5 * len(centre), 0.0, 1.0)
+    return At(vector, centre.astype(dtype), unit.astype(dtype), *both)
 
 
 def placed_in_trace(vector: Array, centre: Array, unit: Array) -> At:
     """Of traced values."""
     p, a, b = vector[-3:]
-    q = jnp.abs(p)
-    slope = jax.scipy.special.polygamma(1, q)
-    edge = at_edge(p, a, b, jax.scipy.special.digamma(q) - jnp.log(q), slope, jnp)
-    return At(vector, centre, unit, edge)
+
+    def edge(order, a, b):
+        q = jnp.abs(order)
+        log_mean = jax.scipy.special.digamma(q) - jnp.log(q)
+        slope = jax.scipy.special.polygamma(1, q)
+        return at_edge(order, a, b, log_mean, slope, jnp)
+
+    zero, one = jnp.zeros_like(a), jnp.ones_like(a)
+    both = edge(p, a, b), edge(p - 0.5 * centre.shape[0], zero, one)
+    return At(vector, centre, unit, *both)
 
 
 def at_edge(p: Any, a: Any, b: Any, log_mean: Any, slope: Any, xp: Any) -> OfMixing:
@@ -234,6 +247,17 @@ def _inside_or_at_edge(at: At, limit, means, covariances) -> OfMixing:
     )
 
 
+def _of_inverse_gamma(
+    standard: OfMixing, scale: Float[Array, " n"]
+) -> tuple[Float[Array, "3 n"], Float[Array, "3 3 n"]]:
+    """Of laws of one shape, in several scales, by those in the scale of 1."""
+    one = jnp.ones_like(scale)
+    units = jnp.stack([one, 1 / scale, scale])
+    means = standard.means[:, None] * units
+    covariances = standard.covariances[..., None] * units[:, None] * units
+    return means.at[0].add(jnp.log(scale)), covariances
+
+
 def own_means(mixing: OfMixing, law: Law, like: Law) -> Float[Array, " 3"]:
     """Of the mixing law of ``law`` to first order about ``like``, which has ``mixing``.
 
@@ -249,10 +273,17 @@ def _block(at: At, X: Array, weights: Array, frame: Frame, moving: Moving) -> Of
     gap = X - law.mu
     limit = (law.gig[1:] == 0).any()
     own = (jnp.where(limit, 1.0, x) for x in law.gig)
-    posterior = posterior_laws(law, X)
+    p, a, b = posterior_laws(law, X)
+    inverse_gamma = a[0] == 0
+    posterior = p, jnp.where(inverse_gamma, 1.0, a), b
     every = (jnp.append(x, y) for x, y in zip(posterior, own, strict=True))
     means, covariances = gig_spread(*every)
     mixing = _inside_or_at_edge(at, limit, means[:, -1], covariances[..., -1])
+    of_shape = _of_inverse_gamma(at.of_rows, 0.5 * b / jnp.abs(p))
+    means, covariances = (
+        jnp.where(inverse_gamma, x, y[..., :-1])
+        for x, y in zip(of_shape, (means, covariances), strict=True)
+    )
     zero = jnp.zeros_like(law.mu)
 
     def gradient(x, t):
@@ -261,11 +292,11 @@ def _block(at: At, X: Array, weights: Array, frame: Frame, moving: Moving) -> Of
     corners = jnp.concatenate([jnp.zeros((1, 3)), jnp.eye(3)]).astype(X.dtype)
     seen = jax.vmap(lambda x: jax.vmap(lambda t: gradient(x, t))(corners))(gap)
     along = seen[:, 1:] - seen[:, :1]
-    scores = seen[:, 0] + jnp.einsum("njk,jn->nk", along, means[:, :-1])
+    scores = seen[:, 0] + jnp.einsum("njk,jn->nk", along, means)
     # Rows at once: A Cov Aᵀ, summed.
-    spread = jnp.einsum("ijn,njk,n->nik", covariances[..., :-1], along, weights)
+    spread = jnp.einsum("ijn,njk,n->nik", covariances, along, weights)
     missing = jnp.einsum("nik,nil->kl", spread, along)
-    log_y, inv_y, y = means[:, :-1]
+    log_y, inv_y, y = means
     by_weight = PosteriorMeans(log_y, inv_y, y, weights)
     eta = law.dispersion.collect(gap, zero, law.gamma, by_weight)
     of_y = jnp.stack([eta.E_log_Y, eta.E_inv_Y, eta.E_Y, weights.sum()])
