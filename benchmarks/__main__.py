@@ -1,7 +1,7 @@
 """``python -m benchmarks [OUT.json [SUITE ...]]``: timings, printed and as JSON.
 
-The suites are cold, kernel, gig, em, fits, large and inference; all of them unless some
-are named. How far fits of difficult data get is shown by ``python -m
+The suites are cold, kernel, gig, em, fits, large, inference and missing; all of them
+unless some are named. How far fits of difficult data get is shown by ``python -m
 benchmarks.difficult``.
 """
 
@@ -29,7 +29,7 @@ def processor() -> str:
 
 def main() -> None:
     """Run the benchmarks in turn."""
-    from benchmarks import cold, em, fits, gig, inference, kernel, large
+    from benchmarks import cold, em, fits, gig, inference, kernel, large, missing
     from benchmarks.timing import show
 
     default = Path(__file__).parent / "results" / "latest.json"
@@ -53,6 +53,7 @@ def main() -> None:
         "fits": ("Whole fits", fits.run),
         "large": ("Rows on disk", large.run),
         "inference": ("Standard errors", inference.run),
+        "missing": ("Missing entries", missing.run),
     }
     chosen = sys.argv[2:] or list(suites)
     if unknown := set(chosen) - set(suites):

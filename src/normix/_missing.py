@@ -13,6 +13,8 @@ from normix._arrays import check_option, is_spread, is_traced
 
 MISSING = ("raise", "drop", "em")
 
+_ROWS_AT_ONCE = 4096
+
 
 class Present(NamedTuple):
     """Rows that a fit is made to.
@@ -82,8 +84,11 @@ def _present_by_weight(rows: Array, weights, missing: str) -> Present:
 
 def seen_together(X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "d d"]:
     """In how many rows two columns are both seen."""
-    counted = (~np.isnan(X)).astype(float)
-    return counted.T @ counted
+    together = np.zeros((X.shape[1],) * 2)
+    for begin in range(0, len(X), _ROWS_AT_ONCE):
+        counted = (~np.isnan(X[begin : begin + _ROWS_AT_ONCE])).astype(float)
+        together += counted.T @ counted
+    return together
 
 
 def check_seen(
@@ -115,6 +120,13 @@ def check_seen(
             f"columns {named(j, i)} of X are never seen together, so that their entry "
             "of Σ is not determined: leave one of them out, or fit a factor form"
         )
+
+
+def without_gaps(X: Any) -> Any:
+    """Rows as they are, or :func:`completed` where some of what is at hand is NaN."""
+    if is_traced(X) or is_spread(X) or not np.isnan(np.asarray(X)).any():
+        return X
+    return completed(present(np.asarray(X), None, "em").rows)
 
 
 class NormalMoments(NamedTuple):

@@ -89,13 +89,21 @@ def moments_of(X: Any, *, missing: bool = False) -> Moments:
     """
     xp: Any = jnp if is_traced(X) else np
     X = xp.asarray(X)
-    mean = xp.nanmean if missing else xp.mean
-    centre = mean(X, axis=0)
-    # Data that are not finite must not reach the model that comes back.
-    centre = xp.where(xp.isfinite(centre), centre, 0.0)
-    spread = mean((X - centre) ** 2, axis=0)
+    if missing and xp is np:  # column by column: NumPy copies what it leaves NaN out of
+        columns = [_mean_and_variance(column[~np.isnan(column)]) for column in X.T]
+        centre, spread = np.array(columns, X.dtype).T
+    else:
+        mean = xp.nanmean if missing else xp.mean
+        centre = mean(X, axis=0)
+        # Data that are not finite must not reach the model that comes back.
+        centre = xp.where(xp.isfinite(centre), centre, 0.0)
+        spread = mean((X - centre) ** 2, axis=0)
     scale = xp.where(spread > 0, xp.sqrt(spread), 1.0)
     return Moments(centre.astype(X.dtype), scale.astype(X.dtype))
+
+
+def _mean_and_variance(values: np.ndarray) -> tuple[float, float]:
+    return (values.mean(), values.var()) if len(values) else (0.0, 0.0)
 
 
 # -- the pieces, compiled ------------------------------------------------------------

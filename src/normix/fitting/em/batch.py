@@ -18,7 +18,7 @@ from normix._arrays import (
     is_traced,
 )
 from normix._loops import eagerly
-from normix._missing import MISSING
+from normix._missing import MISSING, without_gaps
 from normix._passes import Data
 from normix.fitting.em.acceleration import ACCELERATIONS
 from normix.fitting.em.acceptance import Status
@@ -206,7 +206,7 @@ class BatchEMFitter(Options):
             )
         else:
             key = jax.random.key(0) if key is None else key
-            centre, cov = mean_and_covariance(data.sample)
+            centre, cov = mean_and_covariance(without_gaps(data.sample))
             keys = jax.random.split(key, n_starts - 1)
             others = [random_joint(joint, centre, cov, k) for k in keys]
             joints = [joint, *others]

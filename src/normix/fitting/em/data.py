@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike
 
 from normix._arrays import as_weights, is_spread, is_traced
 from normix._columns import Independence, column_names
-from normix._missing import check_seen, completed, present
+from normix._missing import check_seen, present
 from normix._passes import Data, RowPasses, passes_over
 from normix.fitting.em.poles import Source
 from normix.mixtures.in_one import InOne, layout_of, rows_on_devices, sample_of
@@ -34,8 +34,10 @@ class FitData(NamedTuple):
     n: Any  # rows that weigh something
     total: Any  # their weight
     dtype: np.dtype
-    sample: np.ndarray | Array | None  # rows for random starts
-    source: Source | None = None  # for what is told of equal rows; None under jit
+    # Rows for random starts, and for what is told of equal rows; NaN where missing.
+    # The latter None under jit.
+    sample: np.ndarray | Array | None
+    source: Source | None = None
     weights: Any = None  # theirs; None counts each once
     left_out: int = 0  # rows that missing entries have cost
     missing_share: float = 0.0  # of the entries of the other rows
@@ -97,8 +99,6 @@ def data_of(
     if layout.mesh is not None:
         spread = rows_on_devices(rows, w, dtype, layout, em)
         sample = sample_of(rows, layout)
-        if em:
-            sample = completed(present(np.asarray(sample), None, "em").rows)
         n = counted(rows.shape[0], w), total(rows.shape[0], w)
         return FitData(spread, *n, dtype, sample, rows, w, **told)
     host, weighed = np.asarray(rows), None if w is None else np.asarray(w)
@@ -107,9 +107,8 @@ def data_of(
         kept_w = None if weighed is None else weighed[weighed > 0]
         moments = moments_of(seen, missing=True)
         in_memory = patterned(seen, kept_w, moments, dtype, chunk_size)
-        filled = completed(seen)
         n = float(len(seen)), total(len(seen), kept_w)
-        return FitData(in_memory, *n, dtype, filled, filled, kept_w, **told)
+        return FitData(in_memory, *n, dtype, seen, seen, kept_w, **told)
     size = block_length(len(host), chunk_size)
     blocks = blocks_in_memory(host, weighed, moments_of(host), dtype, size)
     seen = host if weighed is None else host[weighed > 0]

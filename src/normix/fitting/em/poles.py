@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from normix._missing import without_gaps
 from normix._passes import RowPasses
 from normix.fitting.em.outcome import AT_REST, Outcome
 from normix.mixtures.initial import mean_and_covariance
@@ -42,7 +43,8 @@ def largest_group(
             return 1  # as a rule, and at the price of a sort
     order = np.argsort(labels, kind="stable")
     at = np.nonzero(labels[order][1:] == labels[order][:-1])[0]
-    if (data[order[at]] != data[order[at + 1]]).any():
+    one, other = data[order[at]], data[order[at + 1]]
+    if ((one != other) & ~(np.isnan(one) & np.isnan(other))).any():
         # Different rows share a label, as next to never: the rows themselves decide.
         labels = np.unique(data, axis=0, return_inverse=True)[1].ravel()
         order = np.argsort(labels, kind="stable")
@@ -125,7 +127,7 @@ def _narrowest(
         return float(np.sqrt(np.diagonal(whole).min()))
     from scipy import linalg  # here, for a quick import of normix
 
-    cov = np.asarray(mean_and_covariance(data)[1], float) / between
+    cov = np.asarray(mean_and_covariance(without_gaps(data))[1], float) / between
     try:
         widths = linalg.eigh(whole, cov, eigvals_only=True)
     except linalg.LinAlgError:  # so few rows that their covariance has no root
