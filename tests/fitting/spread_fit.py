@@ -75,7 +75,10 @@ def others(model, placed, sharding) -> dict[str, np.ndarray]:
     nig = normix.NormalInverseGaussian.default_init(small)
     starts = nig.fit(small, n_starts=3, max_iter=5).starts
     assert starts is not None
+    holed = jax.numpy.where(jax.numpy.abs(small) < 0.2, jax.numpy.nan, small)
+    gaps = nig.fit(holed, missing="em", max_iter=5, tol=0.0)
     return {
+        "with_gaps": np.asarray(gaps.log_likelihood),
         "mean_log_likelihood": np.asarray(model.marginal_log_likelihood(placed)),
         "E_inv_Y": np.asarray(model.e_step(placed, weights=weights).E_inv_Y),
         "init": np.asarray(nig.sigma()),

@@ -134,6 +134,9 @@ def test_everything_else_on_eight_devices(begin, rows, tmp_path):
     starts = nig.fit(few, n_starts=3, max_iter=5).starts
     assert starts is not None
     np.testing.assert_allclose(found["starts"], starts.log_likelihood, rtol=1e-10)
+    holed = np.where(np.abs(few) < 0.2, np.nan, few)
+    gaps = nig.fit(holed, missing="em", max_iter=5, tol=0.0)
+    np.testing.assert_allclose(found["with_gaps"], gaps.log_likelihood, rtol=1e-10)
 
 
 def _shapes(moved: str) -> list[str]:
