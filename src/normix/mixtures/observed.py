@@ -290,7 +290,9 @@ def _block(at: At, X: Array, weights: Array, frame: Frame, moving: Moving) -> Of
         return score_of_row(law, x, t, mixing.means, moving)
 
     corners = jnp.concatenate([jnp.zeros((1, 3)), jnp.eye(3)]).astype(X.dtype)
-    seen = jax.vmap(lambda x: jax.vmap(lambda t: gradient(x, t))(corners))(gap)
+    # One batch of rows and corners: a batch of batches is traced twice.
+    pairs = jnp.repeat(gap, 4, axis=0), jnp.tile(corners, (gap.shape[0], 1))
+    seen = jax.vmap(gradient)(*pairs).reshape(gap.shape[0], 4, -1)
     along = seen[:, 1:] - seen[:, :1]
     scores = seen[:, 0] + jnp.einsum("njk,jn->nk", along, means)
     # Rows at once: A Cov Aᵀ, summed.
