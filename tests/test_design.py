@@ -127,6 +127,7 @@ def test_the_rules_can_be_broken():
 UPPER = (
     "normix.fitting",
     "normix.uncertainty",
+    "normix.risk",
     "normix.io",
     "normix.cli",
     "normix.utils",
@@ -140,10 +141,12 @@ LAYERS = {
     "mixtures": ((), ()),
     "fitting": ((), ()),
     "uncertainty": ((), ()),
+    "risk": ((), ()),
 }
 OWN = {
     "fitting": ("normix.fitting",),
     "uncertainty": ("normix.fitting", "normix.uncertainty"),
+    "risk": ("normix.fitting", "normix.uncertainty", "normix.risk"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from normix._arrays import check_option, is_spread, is_traced
 
@@ -68,16 +68,21 @@ def present(rows: Any, weights: Any, missing: str) -> Present:
     return Present(kept, weights, left_out, float(1 - seen[counts].mean()))
 
 
-def _present_by_weight(rows: Array, weights, missing: str) -> Present:
-    gone = jnp.isnan(rows)
+def _present_by_weight(rows: Any, weights, missing: str) -> Present:
+    known = not is_traced(rows)
+    xp: Any = jnp if is_spread(rows) or not known else np
+    rows = xp.asarray(rows)
+    gone = xp.isnan(rows)
+    if known and not bool(gone.any()):
+        return Present(rows, weights)
     counts = ~(gone.any(axis=1) if missing == "drop" else gone.all(axis=1))
-    one = jnp.ones_like(rows[:, 0]) if weights is None else weights
+    one = xp.ones_like(rows[:, 0]) if weights is None else weights
     w = jnp.where(counts, one, 0.0)
+    left_out = int((~counts).sum()) if known else 0
     if missing == "drop":
-        return Present(jnp.where(gone, 0.0, rows), w)
-    left_out, share = 0, 1.0
-    if not is_traced(rows, w):
-        left_out = int((~counts).sum())
+        return Present(xp.where(gone, 0.0, rows), w, left_out)
+    share = 1.0  # for all that is known
+    if known:
         share = float((gone & counts[:, None]).sum() / (counts.sum() * rows.shape[1]))
     return Present(rows, w, left_out, share)
 

@@ -89,6 +89,11 @@ class Gamma(PositiveFamily):
         theta = as_vector(cls, "theta", theta)
         return cls(alpha=theta[0] + 1, beta=-theta[1])
 
+    def summed(self, n: ArrayLike) -> Self:
+        """The law of a sum of ``n`` independent variables of this law, ``n > 0``."""
+        n = as_float(n)
+        return type(self)(alpha=n * self.alpha, beta=self.beta + 0 * n)
+
     @classmethod
     def _from_eta(cls, eta, theta0, options: SolverOptions) -> Self:
         # log E X - E log X = log α - digamma(α): one equation, solved to rounding.

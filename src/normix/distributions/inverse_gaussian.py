@@ -89,6 +89,11 @@ class InverseGaussian(PositiveFamily):
         theta = as_vector(cls, "theta", theta)
         return cls(mu=jnp.sqrt(theta[1] / theta[0]), lam=-2 * theta[1])
 
+    def summed(self, n: ArrayLike) -> Self:
+        """The law of a sum of ``n`` independent variables of this law, ``n > 0``."""
+        n = as_float(n)
+        return type(self)(mu=n * self.mu, lam=n * n * self.lam)
+
     @classmethod
     def _from_eta(cls, eta, theta0, options: SolverOptions) -> Self:
         # E[1/X] = 1/μ + 1/λ (Tweedie, Ann. Math. Stat. 28, 1957)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import equinox as eqx
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from normix._arrays import check_option
+from normix._arrays import as_scalar, check_option, check_positive
 from normix._passes import Data
+from normix.distributions.gamma import Gamma
+from normix.distributions.inverse_gaussian import InverseGaussian
 from normix.exponential_family import BACKENDS
 from normix.mixtures import model_steps
 from normix.mixtures.checked import Checked
@@ -172,6 +174,32 @@ class MarginalMixture(Checked):
     ) -> Float[Array, "n *d"]:
         """``n`` independent draws along the first axis; ``key`` replaces ``seed``."""
         return self._view(self.joint.rvs(n, seed, key=key)[0])
+
+    def aggregate(self, periods: ArrayLike) -> Self:
+        """The law of the sum of independent X over so many periods, any number > 0.
+
+        That of n days, where X is a day's return. Exact, and of the same family: normal
+        inverse Gaussian and variance gamma laws are closed under sums.
+
+        **Raises**: ``ValueError`` for another family, or a number that is not positive.
+
+        >>> from normix import UnivariateNormalInverseGaussian
+        >>> day = UnivariateNormalInverseGaussian.from_classical(
+        ...     mu=0.1, gamma=0.0, sigma=1.0, mu_ig=1.0, lam=1.0)
+        >>> float(day.aggregate(10).var())
+        10.0
+        """
+        law = self.joint.subordinator
+        if not isinstance(law, Gamma | InverseGaussian):
+            raise ValueError(
+                f"sums of a {type(self).__name__} are of no family: only normal "
+                "inverse Gaussian and variance gamma laws are closed under sums"
+            )
+        n = as_scalar("periods", periods)
+        check_positive("aggregate", periods=n)
+        parts = n * self.joint.mu, law.summed(n)
+        joint = eqx.tree_at(lambda j: (j.mu, j.subordinator), self.joint, parts)
+        return type(self)(joint)
 
     # -- the joint law ---------------------------------------------------------------
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from normix._arrays import as_float, as_series
+from normix._arrays import as_float, as_series, is_traced
 from normix._compile import of_few
 from normix._passes import Data
 from normix.distributions.quantile_table import QuantileTable, of_smaller_tail
@@ -15,6 +16,13 @@ from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.classical import check_scalars
 from normix.mixtures.initial import initial_joint
 from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.losses import (
+    exists,
+    measured,
+    omegas,
+    partial_moments,
+    standard,
+)
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import log_prob_of_rows
 from normix.special.mixture_tails import mixture_log_quantile, mixture_log_tails
@@ -144,6 +152,83 @@ class UnivariateNormalMixture(MarginalMixture):
         """Tabulated ``cdf``, ``ppf`` and ``rvs``, for repeated use of one law."""
         return _quantile_table(self.joint)
 
+    # -- losses ----------------------------------------------------------------------
+    #
+    # A loss is -X, and a level a probability that losses stay below, such as .99.
+
+    def value_at_risk(self, level: ArrayLike) -> Real:
+        """The loss ``-X`` that is exceeded with probability ``1 - level``.
+
+        Elementwise in ``level``, such as .99; differentiable in it and the parameters.
+
+        **Raises**: ``ValueError`` for a level outside ``(0, 1)``.
+
+        >>> from normix import UnivariateNormalInverseGaussian
+        >>> nig = UnivariateNormalInverseGaussian.from_classical(
+        ...     mu=0.0, gamma=0.0, sigma=1.0, mu_ig=1.0, lam=1.0)
+        >>> bool(abs(nig.cdf(-nig.value_at_risk(0.99)) - 0.01) < 1e-12)
+        True
+        """
+        return measured(self.joint, _level(level), "value_at_risk")
+
+    def expected_shortfall(self, level: ArrayLike) -> Real:
+        """The mean loss beyond the value at risk, ``E[-X | -X >= VaR]``.
+
+        Also known as conditional or tail value at risk. Elementwise in ``level``;
+        differentiable; by quadrature, far in the tail too.
+
+        **Raises**: ``ValueError`` for a level outside ``(0, 1)``, and for a law whose
+        losses have no mean.
+        """
+        self._check_losses(1)
+        return measured(self.joint, _level(level), "expected_shortfall")
+
+    def expectile(self, level: ArrayLike) -> Real:
+        """The expectile of the loss, ``e`` with ``level E[(-X - e)₊] =
+        (1 - level) E[(e + X)₊]`` (Newey & Powell, Econometrica 55, 1987).
+
+        Elementwise in ``level``; that of one half is ``-mean()``. Differentiable.
+
+        **Raises**: as :meth:`expected_shortfall`.
+        """
+        self._check_losses(1)
+        return measured(self.joint, _level(level), "expectile")
+
+    def partial_moment(self, x: ArrayLike, order: int = 1, upper: bool = False) -> Real:
+        """``E[(x - X)₊ᵏ]`` of ``order`` k 0, 1 or 2; if ``upper``, ``E[(X - x)₊ᵏ]``.
+
+        Elementwise in ``x``: of order 0 the probability, of order 1 the price of an
+        option on X, undiscounted, of order 2 the semivariance about ``x``. Infinite
+        where the moment is. Differentiable.
+
+        **Raises**: ``ValueError`` for another order.
+        """
+        if order not in (0, 1, 2):
+            raise ValueError(f"order must be 0, 1 or 2, got {order!r}")
+        return partial_moments(self.joint, as_float(x), int(order), bool(upper))
+
+    def omega(self, x: ArrayLike = 0.0) -> Real:
+        """The Omega ratio ``E[(X - x)₊]/E[(x - X)₊]`` about a return ``x``.
+
+        Elementwise (Keating & Shadwick, J. Perform. Meas. 6, 2002). Differentiable.
+
+        **Raises**: ``ValueError`` for a law without a mean.
+        """
+        self._check_losses(1)
+        return omegas(self.joint, as_float(x))
+
+    def _check_losses(self, order: int) -> None:
+        """Raise ``ValueError`` where a mean of losses or gains is infinite."""
+        if is_traced(self):
+            return
+        for upper, name in ((False, "losses"), (True, "gains")):
+            if not bool(exists(self.joint, order, upper)):
+                shape = abs(float(self.joint.subordinator.gig_params()[0]))
+                raise ValueError(
+                    f"the {name} of this law have no mean: the shape of its mixing "
+                    f"variable is {shape:g}"
+                )
+
     @classmethod
     def _check_size(cls, n, d):
         if n < 2:
@@ -161,22 +246,25 @@ class UnivariateNormalMixture(MarginalMixture):
         return cls(initial_joint(cls._joint_class, cls._rows_to_start(X, missing)))
 
 
-def _standard(joint: JointNormalMixture):
-    """``(p, a, b, B)`` and the map from the standardised variable: μ and σ."""
-    sd = jnp.sqrt(joint.dispersion.variances()[0])
-    p, a, b = joint.subordinator.gig_params()
-    return (p, a, b, joint.gamma[0] / sd), joint.mu[0], sd
+def _level(level: ArrayLike) -> Array:
+    """Checked levels."""
+    levels = as_float(level)
+    if not is_traced(levels):
+        here = np.asarray(levels)
+        if not ((here > 0) & (here < 1)).all():
+            raise ValueError(f"a level must be between 0 and 1, got {level}")
+    return levels
 
 
 @of_few()
 def _log_tails(joint: JointNormalMixture, x: Array):
-    law, mu, sd = _standard(joint)
+    law, mu, sd = standard(joint)
     return mixture_log_tails(*law, (x - mu) / sd)
 
 
 @of_few()
 def _quantile(joint: JointNormalMixture, q: Array, lower: bool | Array) -> Array:
-    law, mu, sd = _standard(joint)
+    law, mu, sd = standard(joint)
 
     def quantile(log_q, upper):
         return mu + sd * mixture_log_quantile(log_q, upper, *law)
@@ -186,7 +274,7 @@ def _quantile(joint: JointNormalMixture, q: Array, lower: bool | Array) -> Array
 
 @of_few()
 def _quantile_table(joint: JointNormalMixture) -> QuantileTable:
-    law, mu, sd = _standard(joint)
+    law, mu, sd = standard(joint)
 
     def quantile(log_q, upper):
         return mu + sd * mixture_log_quantile(log_q, upper, *law)

@@ -34,7 +34,12 @@ from normix.special._mixture_panels import (
     width_of,
 )
 from normix.special._mode import fall, slope_of_fall
-from normix.special._normal import scaled_normal_sf, weighted_cdf
+from normix.special._normal import (
+    normal_excess,
+    scaled_normal_sf,
+    weighted_cdf,
+    weighted_excess,
+)
 from normix.special._quadrature import sinh_minus
 from normix.special.bessel import as_floats
 from normix.special.gig import gig_log_mass
@@ -45,10 +50,12 @@ Real = Float[Array, "..."]
 _MOST_STEPS = 100
 
 
-def _log_integral(at: At, kappa, panels):
+def _log_integral(at: At, kappa, panels, order: int = 0):
     """The logarithm of the integral of ``exp(h)`` over the prior's part at ``at``.
 
-    ``kappa`` is minus the slope of the prior's part there.
+    ``kappa`` is minus the slope of the prior's part there. With an ``order`` ``k`` of 1
+    or 2 in place of ``Φ(m)`` the moment ``E[(m - Z)₊ᵏ]``, times ``√Yᵏ``, in units of
+    that at ``at``.
     """
     fixed = lax.stop_gradient(at)
     mode_m = jnp.minimum(fixed.u - fixed.v, 0)
@@ -84,8 +91,11 @@ def _log_integral(at: At, kappa, panels):
         # Its derivatives are those of -m²/2, however they are asked for.
         at_m = lax.stop_gradient(m)
         change = jnp.where(m < 0, 0.5 * (at_m - m) * (at_m + m), 0.0)
-        f = weighted_cdf(g, m, lax.stop_gradient(square) + change)
-        return weights[j] * measure * f
+        square = lax.stop_gradient(square) + change
+        if order == 0:
+            return weights[j] * measure * weighted_cdf(g, m, square)
+        f = weighted_excess(g, m, square, order)
+        return weights[j] * measure * f * q**order
 
     def body(k, total):
         return total + term(k, at)
@@ -101,20 +111,33 @@ def _log_mass(p, a, b):
     return jnp.where(mass == jnp.inf, jnp.nan, mass)
 
 
-def _log_at_point(at: At, width):
+def _log_at_point(at: At, width, order: int = 0):
     """:func:`_log_integral` by Laplace's method."""
     m = at.u - at.v
+    if order > 0:
+        value, square = normal_excess(lax.stop_gradient(m), order)
+        share = jnp.log(value) + square
+        return share + jnp.log(width) + 0.5 * jnp.log(2 * jnp.pi)
     log_share = jnp.log(scaled_normal_sf(lax.stop_gradient(jnp.abs(m))))
     below = jnp.minimum(m, 0.0)
     share = jnp.where(m < 0, log_share - 0.5 * below * below, 0.0)
     return share + jnp.log(width) + 0.5 * jnp.log(2 * jnp.pi)
 
 
-def _log_lower(p, a, b, B, mass, x):
-    """``log P(X <= x)`` for an ``x`` that is not far in the upper tail."""
+def _log_lower(p, a, b, B, mass, x, order: int = 0):
+    """``log E[(x - X)₊ᵏ]`` for an ``x`` that is not far in the upper tail.
+
+    ``order`` is k; of 0, the default, ``log P(X <= x)``.
+    """
+    before = x
     x, B = no_sharper(*lax.stop_gradient((p, a, b)), B, x)
     # The nodes are held fixed under differentiation.
     fixed = lax.stop_gradient((p, a, b, B, x))
+    if order > 0:
+        # At both ends the integrand is some y^k times that of order 0.
+        tilted = fixed[0] + order
+        fixed = jnp.where(a > 0, tilted, jnp.minimum(tilted, 0.1 * p)), *fixed[1:]
+        fixed = lax.stop_gradient(fixed)
     front, full = front_of(*fixed[3:])
     t = mode_of(*fixed, front)
     fixed_at, at = parts(*fixed, t), parts(p, a, b, B, x, t)
@@ -126,9 +149,14 @@ def _log_lower(p, a, b, B, mass, x):
     )
     safe = At(*(jnp.where(narrow, 0.5, v) for v in at))
     kappa = jnp.where(narrow, -0.5, slope_of_fall(p, a, b, t))
-    total = _log_integral(safe, kappa, panels)
-    total = jnp.where(narrow, _log_at_point(at, width), total)
-    return total - fall(p, a, b, t) - mass
+    total = _log_integral(safe, kappa, panels, order)
+    total = jnp.where(narrow, _log_at_point(at, width, order), total)
+    total = total - fall(p, a, b, t) - mass
+    if order == 0:
+        return total
+    # In units of √Y at t; and of those by which the front is no sharper.
+    sharper = jnp.where(x != 0, before / jnp.where(x != 0, x, 1.0), 1.0)
+    return total + order * (0.5 * t + jnp.log(lax.stop_gradient(sharper)))
 
 
 # -- tails and quantiles -----------------------------------------------------------
@@ -169,6 +197,27 @@ def mixture_log_tails(
     full, none = (jnp.where(jnp.isnan(x + mass), jnp.nan, v) for v in (0.0, -jnp.inf))
     lower = jnp.where(finite, lower, jnp.where(x > 0, full, none))
     return lower, jnp.where(finite, upper, jnp.where(x > 0, none, full))
+
+
+def mixture_log_shortfall(
+    p: ArrayLike, a: ArrayLike, b: ArrayLike, B: ArrayLike, x: ArrayLike, order: int
+) -> Real:
+    """``log E[(x - X)₊ᵏ]`` for ``X = B Y + sqrt(Y) Z``, ``order`` k being 1 or 2.
+
+    For an ``x`` below the upper tail; all terms are positive, and the relative accuracy
+    that of :func:`mixture_log_tails`. Differentiable in all of the law and ``x``.
+    Infinite moments are not told: the integral is cut where little is left of it.
+    """
+    p, a, b, B, x = _arguments(p, a, b, B, x)
+    return _log_lower(p, a, b, B, _log_mass(p, a, b), x, order)
+
+
+def is_upper(
+    p: ArrayLike, a: ArrayLike, b: ArrayLike, B: ArrayLike, x: ArrayLike
+) -> Array:
+    """Whether ``x`` lies in the upper part of the law."""
+    p, a, b, B, x = _arguments(p, a, b, B, x)
+    return x > lax.stop_gradient(_pivot_and_scale(p, a, b, B)[0])
 
 
 def _log_lower_and_slope(p, a, b, B, mass, x):

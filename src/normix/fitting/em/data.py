@@ -83,7 +83,7 @@ def data_of(
     dtype = np.dtype(jnp.result_type(rows, model.joint.mu))
     layout = layout_of(rows, chunk_size)
     rows, w, left_out, share = kept = present(rows, w, missing)
-    em = missing == "em" and (kept.has_gaps or is_traced(rows, w))
+    em = missing == "em" and kept.has_gaps
     seen = rows
     if w is not None and in_sight:
         seen = rows[np.asarray(w) > 0]  # the others do not exist
@@ -102,18 +102,15 @@ def data_of(
         n = counted(rows.shape[0], w), total(rows.shape[0], w)
         return FitData(spread, *n, dtype, sample, rows, w, **told)
     host, weighed = np.asarray(rows), None if w is None else np.asarray(w)
-    if em:
-        seen = host if weighed is None else host[weighed > 0]
-        kept_w = None if weighed is None else weighed[weighed > 0]
-        moments = moments_of(seen, missing=True)
-        in_memory = patterned(seen, kept_w, moments, dtype, chunk_size)
-        n = float(len(seen)), total(len(seen), kept_w)
-        return FitData(in_memory, *n, dtype, seen, seen, kept_w, **told)
-    size = block_length(len(host), chunk_size)
-    blocks = blocks_in_memory(host, weighed, moments_of(host), dtype, size)
     seen = host if weighed is None else host[weighed > 0]
     kept_w = None if weighed is None else weighed[weighed > 0]
     n = float(len(seen)), total(len(seen), kept_w)
+    if em:
+        moments = moments_of(seen, missing=True)
+        in_memory = patterned(seen, kept_w, moments, dtype, chunk_size)
+        return FitData(in_memory, *n, dtype, seen, seen, kept_w, **told)
+    size = block_length(len(host), chunk_size)
+    blocks = blocks_in_memory(host, weighed, moments_of(host), dtype, size)
     return FitData(blocks, *n, dtype, host, seen, kept_w, **told)
 
 
