@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from normix.mixtures.constraints import location_and_skewness
 from normix.mixtures.dispersion import Dispersion, InnerProducts, Seen, slope_along
 from normix.mixtures.statistics import MixtureStatistics, NormalMixtureEta
+from normix.mixtures.sweep import swept
 
 
 class CholeskyDispersion(Dispersion):
@@ -71,25 +72,11 @@ class CholeskyDispersion(Dispersion):
         return InnerProducts(squares[0], cross, size, squares[1])
 
     def seen(self, mask, residuals, gamma):
-        sigma = self.matrix()
-        both = mask[:, None] & mask
-        # With a 1 for each column that is not seen: a root of one size for all.
-        root = jnp.linalg.cholesky(
-            jnp.where(both, sigma, jnp.eye(len(mask), dtype=sigma.dtype))
-        )
-        # Of the columns not seen on those that are: Σ_us (Σ_ss)⁻¹ = half root⁻¹.
-        across = jnp.where(~mask[:, None] & mask, sigma, 0.0)
-        half = solve_triangular(root, across.T, lower=True).T
-        slope = solve_triangular(root, half.T, lower=True, trans=1).T
-        rows = jnp.where(mask, residuals, 0.0)
-        skew = jnp.where(mask, gamma, 0.0)
-        rest = jnp.where(~mask[:, None] & ~mask, sigma, 0.0) - half @ half.T
-        return Seen(
-            rows + rows @ slope.T,
-            skew + slope @ skew,
-            2 * jnp.log(jnp.diagonal(root)).sum(),
-            rest,
-        )
+        found, log_det = swept(self.matrix(), mask)
+        slope = jnp.where(~mask[:, None] & mask, found, 0.0)
+        rows, skew = jnp.where(mask, residuals, 0.0), jnp.where(mask, gamma, 0.0)
+        left = jnp.where(~mask[:, None] & ~mask, found, 0.0)
+        return Seen(rows + rows @ slope.T, skew + slope @ skew, log_det, left)
 
     def unseen_variances(self, mask, left):
         return jnp.maximum(jnp.diagonal(left), 0.0)

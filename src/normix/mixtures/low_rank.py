@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from normix.mixtures.constraints import Constraints, Pin
 from normix.mixtures.dispersion import Dispersion, InnerProducts, Seen, slope_along
 from normix.mixtures.statistics import FactorMixtureStats, MixtureStatistics
+from normix.mixtures.sweep import swept
 
 
 class FactorDispersion(Dispersion):
@@ -42,11 +43,13 @@ class FactorDispersion(Dispersion):
     def rank(self):
         return self.F.shape[-1]
 
-    def _core(self, inverse: Float[Array, " d"] | None = None) -> Float[Array, "r r"]:
-        """The lower Cholesky root of M, or of that with ``inverse`` for ``1/D``."""
-        eye = jnp.eye(self.rank, dtype=self.F.dtype)
-        inverse = 1 / self.D if inverse is None else inverse
-        return jnp.linalg.cholesky(eye + (self.F.T * inverse) @ self.F)
+    def _gram(self, inverse: Float[Array, " d"]) -> Float[Array, "r r"]:
+        """M, with ``inverse`` for ``1/D``."""
+        return jnp.eye(self.rank, dtype=self.F.dtype) + (self.F.T * inverse) @ self.F
+
+    def _core(self) -> Float[Array, "r r"]:
+        """The lower Cholesky root of M."""
+        return jnp.linalg.cholesky(self._gram(1 / self.D))
 
     def _regression(self) -> Float[Array, "r d"]:
         """``M⁻¹FᵀD⁻¹ = FᵀΣ⁻¹``: from X to the conditional mean of Z."""
@@ -85,18 +88,17 @@ class FactorDispersion(Dispersion):
 
     def seen(self, mask, residuals, gamma):
         inverse = jnp.where(mask, 1 / self.D, 0.0)
-        core = self._core(inverse)
-        eye = jnp.eye(self.rank, dtype=self.F.dtype)
-        regression = cho_solve((core, True), self.F.T * inverse)
-        rows = jnp.where(mask, residuals, 0.0)
-        skew = jnp.where(mask, gamma, 0.0)
+        found, log_det = swept(self._gram(inverse), jnp.full(self.rank, True))
+        left = -found
+        regression = left @ (self.F.T * inverse)
+        rows, skew = jnp.where(mask, residuals, 0.0), jnp.where(mask, gamma, 0.0)
         loadings = jnp.where(mask[:, None], 0.0, self.F)
         own = jnp.log(jnp.where(mask, self.D, 1.0)).sum()
         return Seen(
             rows + (rows @ regression.T) @ loadings.T,
             skew + loadings @ (regression @ skew),
-            own + 2 * jnp.log(jnp.diagonal(core)).sum(),
-            cho_solve((core, True), eye),
+            own + log_det,
+            left,
         )
 
     def unseen_variances(self, mask, left):

@@ -55,7 +55,10 @@ def _of_rows(
     return found, -slopes, mixing
 
 
-_block = compiled("frame", "moving", options=LOOPS)(_of_rows)
+# One call of LAPACK after the other: of several batches side by side each may wait for
+# threads that another holds; see normix.mixtures.sweep.
+_IN_TURN = LOOPS | {"xla_cpu_enable_concurrency_optimized_scheduler": False}
+_block = compiled("frame", "moving", options=_IN_TURN)(_of_rows)
 
 
 def in_one_seen(
