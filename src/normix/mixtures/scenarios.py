@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from normix.distributions.quantile_table import QuantileTable
 from normix.mixtures.imputation import completed_at_random
 from normix.mixtures.joint import JointNormalMixture
 
@@ -18,6 +17,7 @@ from normix.mixtures.joint import JointNormalMixture
 _TRIES = 2_000
 _LEAST = 200_000
 _AT_ONCE = 65_536
+_FEW = 4096
 
 
 class Condition(NamedTuple):
@@ -73,7 +73,7 @@ class Margin(NamedTuple):
     """The univariate law of a column with an interval, given the values."""
 
     column: int
-    table: QuantileTable
+    law: Any
     low: float  # probabilities below and above the interval
     high: float
     upper: bool  # whether both are of the upper tail
@@ -85,17 +85,20 @@ class Margin(NamedTuple):
 
     def draw(self, key: PRNGKeyArray, n: int) -> Array:
         """Draws from within the interval, by inversion."""
-        u = jax.random.uniform(key, (n,), self.table.values.dtype)
+        u = jax.random.uniform(key, (n,), self.law.mu.dtype)
         q = self.low + u * (self.high - self.low)
-        return self.table.isf(q) if self.upper else self.table.ppf(q)
+        # A table takes longer to compile than some thousand quantiles take.
+        law = self.law if n <= _FEW else self.law.quantile_table()
+        return law.isf(q) if self.upper else law.ppf(q)
 
 
 def margin_of(law: Any, column: int, interval: tuple[float, float]) -> Margin:
     """Of a univariate law, with probabilities of the tail that the interval is in."""
+    law = law.to_generalized_hyperbolic()  # for all families one program
     ends = np.array(interval)
     upper = bool(law.cdf(ends[0]) > 0.5)
     low, high = (float(x) for x in (law.sf if upper else law.cdf)(jnp.asarray(ends)))
-    return Margin(column, law.quantile_table(), low, high, upper)
+    return Margin(column, law, low, high, upper)
 
 
 def drawn_given(
