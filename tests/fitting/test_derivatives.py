@@ -18,7 +18,9 @@ FITTER = BatchEMFitter(tol=0.0, max_iter=60)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["", "Factor"])
+@pytest.mark.parametrize(
+    "form", ["", pytest.param("Factor", marks=pytest.mark.exhaustive)]
+)
 def test_a_fit_is_an_implicit_function(form):
     """Both modes agree, and with fits to data that were moved a little."""
     X = jnp.asarray(TRUTH.rvs(200, seed=1))

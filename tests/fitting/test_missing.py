@@ -21,6 +21,7 @@ FAMILIES = {
     "GeneralizedHyperbolic": "wald",
 }
 FORMS = ("", "Factor")
+SOME = ("VarianceGamma", "GeneralizedHyperbolic")
 
 
 @cache
@@ -257,8 +258,8 @@ def test_constraints(form):
 
 
 @pytest.mark.slow
-def test_fits_side_by_side_and_derivatives():
-    """Under vmap; and by implicit differentiation, against refits."""
+def test_derivatives_of_a_fit():
+    """By implicit differentiation, against refits."""
     X = data("NormalInverseGaussian")
     some = ~np.isnan(X).all(axis=1)
     X = X[some]
@@ -268,18 +269,14 @@ def test_fits_side_by_side_and_derivatives():
     def mean(w):
         return fitter.fit(model, X, weights=w, missing="em").model.mean()[0]
 
-    rng = np.random.default_rng(5)
-    w = jnp.asarray(np.stack([np.ones(len(X)), rng.uniform(0.5, 1.5, len(X))]))
-    together = jax.vmap(mean)(w)
-    alone = fitter.fit(model, X, weights=w[1], missing="em")
-    np.testing.assert_allclose(together[1], alone.model.mean()[0], rtol=1e-6)
-    slopes = jax.grad(mean)(w[0])
+    w = jnp.ones(len(X))
+    slopes = jax.grad(mean)(w)
     for k in (3, 50):
         h = 0.05
         ends = [
             float(
                 fitter.fit(
-                    model, X, weights=np.asarray(w[0].at[k].add(s)), missing="em"
+                    model, X, weights=np.asarray(w.at[k].add(s)), missing="em"
                 ).model.mean()[0]
             )
             for s in (h, -h)
@@ -287,7 +284,13 @@ def test_fits_side_by_side_and_derivatives():
         np.testing.assert_allclose(slopes[k], (ends[0] - ends[1]) / (2 * h), rtol=3e-3)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(name, marks=() if name in SOME else pytest.mark.exhaustive)
+        for name in FAMILIES
+    ],
+)
 def test_standard_errors(family):
     """The Hessian of the independent likelihood, by differences."""
     X, fit = data(family), fitted(family)

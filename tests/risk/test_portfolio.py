@@ -30,7 +30,13 @@ def value(portfolio: Portfolio, measure: str):
     return getattr(portfolio, measure)(0.99)
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize(
+    "measure",
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive if name == "expectile" else ())
+        for name in MEASURES
+    ],
+)
 def test_contributions_sum_to_the_measure(measure):
     portfolio = Portfolio(MODEL, W)
     parts = portfolio.contributions(measure, 0.99)
