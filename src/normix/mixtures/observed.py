@@ -179,9 +179,12 @@ def information_of(
     of_block = _of_few if n * d * d <= _FEW else _of_many
 
     def opening() -> None:
+        # What takes the longest to compile comes first.
+        shapes = (4,), (2 * d + d * d,), (3,), (3, 3)
+        of_y, tail, *own = (jax.ShapeDtypeStruct(x, X.dtype) for x in shapes)
+        complete(at, of_y, tail, OfMixing(*own), *rest)
         block, ones = np.empty((size, d), X.dtype), np.empty(size, X.dtype)
-        seen = of_block(at, cast(Any, block), cast(Any, ones), frame, moving)
-        complete(at, seen.of_y, seen.tail, seen.mixing, *rest)
+        of_block(at, cast(Any, block), cast(Any, ones), frame, moving)
 
     rehearse((of_block, size, X.dtype.name, *rest), opening)
     w = np.ones(n, X.dtype) if weights is None else weights
