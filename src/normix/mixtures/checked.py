@@ -77,7 +77,7 @@ class Checked(Charted):
             check_seen(seen_together(host), names, pairs=not cls.takes_collinear)
             whole = host[~np.isnan(host).any(axis=1)]
             if len(whole) <= d:  # too few to tell
-                whole = completed(host)
+                whole = completed(host[:: -(-len(host) // SAMPLE)])
         constant = constant_columns(rows)
         dependent = dependent_columns(whole, equal_only=cls.takes_collinear)
         cls.check_fit(n, d, constant, dependent, names)

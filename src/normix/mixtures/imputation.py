@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -12,9 +13,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from normix._compile import LOOPS, compiled
 from normix.distributions._sampling import draw_log_gig
 from normix.mixtures.joint import JointNormalMixture
-from normix.mixtures.law import Law
-from normix.mixtures.posterior import gaps_of, posterior_of
-from normix.mixtures.rows import grid
+from normix.mixtures.posterior import gaps_of_rows
+from normix.mixtures.rows import grid, padded
 from normix.special.gig import gig_means
 
 # Rows that are gone through together.
@@ -39,7 +39,7 @@ def completed_by_means(
     joint: JointNormalMixture, X: Float[np.ndarray, "n d"]
 ) -> Completed:
     """Conditional means and standard deviations of what is missing, NaN in ``X``."""
-    parts = [_means(joint, jnp.asarray(block)) for block, _ in _blocks(X)]
+    parts = [_means(joint, block) for block in _blocks(X)]
     return Completed(*_joined(parts, len(X)))
 
 
@@ -48,18 +48,15 @@ def completed_at_random(
 ) -> Drawn:
     """Draws of what is missing, NaN in ``X``, given what is seen."""
     parts = [
-        _draws(joint, jnp.asarray(block), jax.random.fold_in(key, begin))
-        for block, begin in _blocks(X)
+        _draws(joint, block, jax.random.fold_in(key, k))
+        for k, block in enumerate(_blocks(X))
     ]
     return Drawn(*_joined(parts, len(X)))
 
 
-def _blocks(X: np.ndarray):
+def _blocks(X: np.ndarray) -> Iterator[Any]:
     size = min(grid(len(X)), _AT_ONCE)
-    for begin in range(0, len(X), size):
-        rows = X[begin : begin + size]
-        more = np.repeat(rows[:1], size - len(rows), axis=0)
-        yield np.concatenate([rows, more]), begin
+    return (block for block, _, _ in padded(X, None, size))
 
 
 def _joined(parts: list[Any], n: int):
@@ -67,25 +64,13 @@ def _joined(parts: list[Any], n: int):
     return (np.concatenate([np.asarray(x) for x in column])[:n] for column in columns)
 
 
-def _given_rows(law: Law, X: Array):
-    """For every row what is seen, its regression, and the law of Y."""
-    mask = ~jnp.isnan(X)
-
-    def of_row(x, seen):
-        gaps = gaps_of(law, jnp.where(seen, x, law.mu)[None], seen)
-        products = law.dispersion.inner_products(gaps.rows, gaps.gamma)
-        p, a, b = posterior_of(law, products, gaps.d)
-        assert gaps.left is not None
-        variances = law.dispersion.unseen_variances(seen, gaps.left)
-        return gaps.rows[0], law.gamma - gaps.gamma, variances, (p, a, b[0])
-
-    return mask, *jax.vmap(of_row)(X, mask)
-
-
 @compiled(options=LOOPS)
 def _means(joint: JointNormalMixture, X: Array) -> tuple[Array, Array]:
-    law = joint.law()
-    mask, rows, kappa, variances, (p, a, b) = _given_rows(law, X)
+    law, mask = joint.law(), ~jnp.isnan(X)
+    gaps, (p, a, b) = gaps_of_rows(law, X)
+    rows, kappa = gaps.rows[:, 0], law.gamma - gaps.gamma
+    assert gaps.left is not None
+    variances = jax.vmap(law.dispersion.unseen_variances)(mask, gaps.left)
     y = gig_means(p, a, b)[2][:, None]
     # Weighted by Y the law of Y is that of the next order: E[Y²] = E[Y] E'[Y].
     following = gig_means(p + 1, a, b)[2][:, None]
@@ -99,8 +84,9 @@ def _means(joint: JointNormalMixture, X: Array) -> tuple[Array, Array]:
 def _draws(
     joint: JointNormalMixture, X: Array, key: PRNGKeyArray
 ) -> tuple[Array, Array]:
-    law, n = joint.law(), X.shape[0]
-    mask, rows, kappa, _, posterior = _given_rows(law, X)
+    law, mask, n = joint.law(), ~jnp.isnan(X), X.shape[0]
+    gaps, posterior = gaps_of_rows(law, X)
+    rows, kappa = gaps.rows[:, 0], law.gamma - gaps.gamma
     k_mixing, k_noise = jax.random.split(key)
 
     def one(key, p, a, b):
@@ -111,8 +97,8 @@ def _draws(
     noise = law.dispersion.noise(k_noise, n)
 
     def residual(r, seen):
-        gaps = law.dispersion.seen(seen, r[None], jnp.zeros_like(r))
-        return jnp.where(seen, 0.0, r - gaps.rows[0])
+        known = law.dispersion.seen(seen, r[None], jnp.zeros_like(r))
+        return jnp.where(seen, 0.0, r - known.rows[0])
 
     left = jax.vmap(residual)(noise, mask)
     X = jnp.where(mask, X, law.mu + rows + kappa * y + jnp.sqrt(y) * left)

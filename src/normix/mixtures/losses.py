@@ -37,9 +37,9 @@ def standard(joint: JointNormalMixture):
 def exists(joint: JointNormalMixture, order: int, upper: bool) -> Array:
     """Whether a partial moment is finite: that of the tail below, or above.
 
-    Infinite they are for inverse Gamma mixing laws alone, whose shape is not above the
-    order; of the tail that is not skewed, not above half of it; and of the tail that
-    skewness leaves, never.
+    It is infinite for inverse Gamma mixing laws alone: in the tail that skewness points
+    to, where their shape is at most the order; without skewness, where it is at most
+    half of the order; never in the tail that skewness points away from.
     """
     p, a, _ = joint.subordinator.gig_params()
     towards = joint.gamma[0] * (1 if upper else -1)

@@ -33,7 +33,7 @@ from normix.mixtures.coordinates import (
 )
 from normix.mixtures.law import Frame, Law
 from normix.mixtures.posterior import posterior_laws
-from normix.mixtures.rows import grid
+from normix.mixtures.rows import grid, padded
 from normix.mixtures.score import score_of_row, slopes_given
 from normix.mixtures.statistics import PosteriorMeans
 from normix.special._mode import typical_value
@@ -74,6 +74,15 @@ class Complete(NamedTuple):
     to_full: Float[Array, "f k"]
     classical: Float[Array, " p"]
     slopes: Float[Array, "p k"]
+
+
+class Observed(NamedTuple):
+    """What rows say of a law, by the coordinates of its form."""
+
+    scores: Float[np.ndarray, "n k"]
+    information: Float[np.ndarray, "k k"]
+    classical: Any  # the classical parameters, shape (p,), and their derivatives
+    slopes: Any  # shape (p, k)
 
 
 class At(NamedTuple):
@@ -171,7 +180,7 @@ def information_of(
     moving: Moving,
     names: tuple[str, ...],
     unit_mean: bool,
-) -> tuple[OfRows, Complete]:
+) -> Observed:
     """Of all rows, block by block, and of the complete data."""
     n, d = X.shape
     size = min(grid(n), grid(max(_AT_ONCE // (8 * d * d), 16)))
@@ -187,25 +196,20 @@ def information_of(
         of_block(at, cast(Any, block), cast(Any, ones), frame, moving)
 
     rehearse((of_block, size, X.dtype.name, *rest), opening)
-    w = np.ones(n, X.dtype) if weights is None else weights
     parts = []
-    for begin in range(0, n, size):
-        rows, counts = X[begin : begin + size], w[begin : begin + size]
-        m = len(rows)
-        # Those that fill up the last block are copies, of weight 0.
-        block: Any = np.broadcast_to(rows[0], (size, d)).copy()
-        padded: Any = np.zeros(size, X.dtype)
-        block[:m], padded[:m] = rows, counts
-        found = of_block(at, block, padded, frame, moving)
+    for block, counts, m in padded(X, weights, size):
+        found = of_block(at, block, counts, frame, moving)
         parts.append(found._replace(scores=np.asarray(found.scores)[:m]))
-    every: Any = np.concatenate([part.scores for part in parts])
+    scores: Any = np.concatenate([part.scores for part in parts])
     missing, of_y, tail = (
         np.sum([np.asarray(getattr(part, name)) for part in parts], axis=0)
         for name in ("missing", "of_y", "tail")
     )
-    mixing = parts[0].mixing
-    known = complete(at, of_y, tail, mixing, *rest)
-    return OfRows(every, missing, of_y, tail, mixing), known
+    known = complete(at, of_y, tail, parts[0].mixing, *rest)
+    to_full, whole = (np.asarray(x, float) for x in (known.to_full, known.information))
+    information = whole - to_full.T @ np.asarray(missing, float) @ to_full
+    scores = np.asarray(scores, float) @ to_full
+    return Observed(scores, information, known.classical, known.slopes)
 
 
 def classical_of(law: Law, unit: Array, names: tuple[str, ...]) -> Float[Array, " p"]:
@@ -309,6 +313,35 @@ def _block(at: At, X: Array, weights: Array, frame: Frame, moving: Moving) -> Of
     return OfRows(scores, missing, of_y, full.tail(eta), mixing)
 
 
+def _classical(
+    law: Law, like: Law, mixing: OfMixing, names: tuple[str, ...], unit_mean: bool
+) -> Array:
+    """The parameters of a law near ``like``, whose Y has the moments ``mixing``."""
+    unit = own_means(mixing, law, like)[2] if unit_mean else typical_value(*law.gig)
+    return classical_of(law, unit, names)
+
+
+@small("frame", "moving", "names", "unit_mean")
+def classical_by_coordinates(
+    at: At,
+    mixing: OfMixing,
+    frame: Frame,
+    moving: Moving,
+    names: tuple[str, ...],
+    unit_mean: bool,
+) -> tuple[Float[Array, " p"], Float[Array, "p k"]]:
+    """The classical parameters and their derivatives, as :func:`complete` has them."""
+    like = law_at(at, frame)
+
+    def told(c: Array) -> tuple[Array, Array]:
+        law = at_coordinates(like, c, moving)
+        found = _classical(law, like, mixing, names, unit_mean)
+        return found, found
+
+    slopes, found = jax.jacfwd(told, has_aux=True)(coordinates(like, moving))
+    return found, slopes
+
+
 # Of some rows the compiling is what takes time, of many the arithmetic.
 _of_few = small("frame", "moving")(_block)
 _of_many = compiled("frame", "moving", options=LOOPS)(_block)
@@ -331,7 +364,7 @@ def complete(
     In the gauge where ``E[Y] = 1``, or where that is infinite in that of the chart.
     """
     like = law_at(at, frame)
-    point, total = coordinates(like, moving), of_y[3]
+    point, total, told_as = coordinates(like, moving), of_y[3], (names, unit_mean)
     full = Frame(CholeskyDispersion, frame.d, 0)
     eta = full.statistics(of_y[:3] / total, tail / total)
 
@@ -348,9 +381,7 @@ def complete(
         return jax.vjp(in_full, c)[1](by_full)[0]
 
     def classical(c: Array) -> Array:
-        law = at_coordinates(like, c, moving)
-        unit = own_means(mixing, law, like)[2] if unit_mean else typical_value(*law.gig)
-        return classical_of(law, unit, names)
+        return _classical(at_coordinates(like, c, moving), like, mixing, *told_as)
 
     def both(c: Array) -> tuple[tuple[Array, Array], Array]:
         told = classical(c)

@@ -7,8 +7,6 @@ rows :mod:`normix.mixtures.observed` has a formula that needs none.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,15 +17,14 @@ from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
 from normix.mixtures.law import Frame
 from normix.mixtures.observed import (
     At,
-    Complete,
+    Observed,
     OfMixing,
-    OfRows,
-    complete,
+    classical_by_coordinates,
     law_at,
     own_means,
     own_mixing,
 )
-from normix.mixtures.rows import grid
+from normix.mixtures.rows import grid, padded
 from normix.mixtures.score import score_of_rows_seen
 
 # Numbers that the temporaries of one block of rows may have.
@@ -81,36 +78,16 @@ def information_seen(
     moving: Moving,
     names: tuple[str, ...],
     unit_mean: bool,
-) -> tuple[OfRows, Complete]:
-    """Of all rows, block by block; as :func:`normix.mixtures.observed.information_of`.
-
-    In the chart of the form at hand, with the whole information in its second part.
-    """
+) -> Observed:
+    """As :func:`normix.mixtures.observed.information_of`, of rows with gaps."""
     n, d = X.shape
     k = jax.eval_shape(lambda a: coordinates(law_at(a, frame), moving), at).shape[0]
     size = min(grid(n), grid(max(_AT_ONCE // (k * d * d), 16)))
-    w = np.ones(n, X.dtype) if weights is None else weights
-    scores, information, mixing = [], np.zeros((k, k)), None
-    for begin in range(0, n, size):
-        rows, counts = X[begin : begin + size], w[begin : begin + size]
-        m = len(rows)
-        block: Any = np.broadcast_to(rows[0], (size, d)).copy()
-        padded: Any = np.zeros(size, X.dtype)
-        block[:m], padded[:m] = rows, counts
-        found, part, mixing = _block(at, block, padded, frame, moving)
-        scores.append(np.asarray(found)[:m])
-        information += np.asarray(part)
-    assert mixing is not None
-    # What is told of the parameters does not depend on the statistics.
-    tail: Any = np.zeros(_tail_size(d), X.dtype)
-    of_y: Any = np.ones(4, X.dtype)
-    known = complete(at, of_y, tail, mixing, frame, moving, names, unit_mean)
-    eye: Any = np.eye(k)
-    known = known._replace(information=information, to_full=eye)
-    every: Any = np.concatenate(scores)
-    nothing: Any = np.zeros((k, k))
-    return OfRows(every, nothing, of_y, tail, mixing), known
-
-
-def _tail_size(d: int) -> int:
-    return 2 * d + d * d
+    parts = []
+    for block, counts, m in padded(X, weights, size):
+        scores, information, mixing = _block(at, block, counts, frame, moving)
+        found = np.asarray(scores, float)[:m], np.asarray(information, float), mixing
+        parts.append(found)
+    every, informations, mixings = zip(*parts, strict=True)
+    told = classical_by_coordinates(at, mixings[0], frame, moving, names, unit_mean)
+    return Observed(np.concatenate(every), np.sum(informations, axis=0), *told)

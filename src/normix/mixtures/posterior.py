@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from normix.mixtures.dispersion import InnerProducts, slope_along
 from normix.mixtures.law import Frame, Law, Swept
-from normix.mixtures.statistics import PosteriorMeans
+from normix.mixtures.statistics import MixtureStatistics, PosteriorMeans
 from normix.special._mode import fall, mode, typical_value
 from normix.special.gig import gig_log_mass, gig_means, gig_means_cpu
 from normix.special.gig_shared import (
@@ -197,6 +197,35 @@ class RowProducts(NamedTuple):
     skew: Float[Array, ""]
 
 
+def gaps_of_rows(
+    law: Law, X: Float[Array, "n d"]
+) -> tuple[Gaps, tuple[Array, Array, Array]]:
+    """Of rows in which NaN is a missing entry, each by itself; and their laws of Y.
+
+    Every field has an axis of rows in front.
+    """
+
+    def of_row(x, seen):
+        gaps = gaps_of(law, jnp.where(seen, x, law.mu)[None], seen)
+        products = law.dispersion.inner_products(gaps.rows, gaps.gamma)
+        p, a, b = posterior_of(law, products, gaps.d)
+        return gaps, (p, a, b[0])
+
+    return jax.vmap(of_row)(X, ~jnp.isnan(X))
+
+
+def expected(
+    law: Law, gaps: Gaps, means: PosteriorMeans, weight: Float[Array, ""]
+) -> MixtureStatistics:
+    """Sums over rows, by weight, of the expected statistics of ``X - μ``."""
+    zero = jnp.zeros_like(law.mu)
+    eta = law.dispersion.collect(gaps.rows, zero, gaps.gamma, means)
+    if gaps.mask is None or gaps.left is None:
+        return eta
+    kappa = law.gamma - gaps.gamma
+    return law.dispersion.completed(eta, gaps.mask, kappa, gaps.left, weight)
+
+
 def row_products(
     law: Law,
     X: Float[Array, "n d"],
@@ -264,12 +293,9 @@ def collected(
     means = PosteriorMeans(log_y, inv_y, y, weights)
     products = InnerProducts(parts.quadratic, parts.cross, parts.skew, parts.across)
     log_density = _log_density(law.gig, gaps, psi, products)
-    zero, n = jnp.zeros_like(law.mu), gaps.rows.shape[0]
-    eta = law.dispersion.collect(gaps.rows, zero, gaps.gamma, means)
-    weight = jnp.asarray(n, zero.dtype) if weights is None else weights.sum()
-    if gaps.mask is not None and gaps.left is not None:
-        kappa = law.gamma - gaps.gamma
-        eta = law.dispersion.completed(eta, gaps.mask, kappa, gaps.left, weight)
+    n = jnp.asarray(gaps.rows.shape[0], gaps.rows.dtype)
+    weight = n if weights is None else weights.sum()
+    eta = expected(law, gaps, means, weight)
     of_y = means.total(log_density), weight, eta.E_log_Y, eta.E_inv_Y, eta.E_Y
     # By weight as all sums. What is infinite, no score asks for.
     own = weight * jnp.where(jnp.isfinite(own), own, 0.0)

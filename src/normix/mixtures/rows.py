@@ -55,6 +55,22 @@ def block_length(n: int, chunk: int | None = None) -> int:
     return grid(n) if n <= most else most
 
 
+def padded(
+    X: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None, size: int
+) -> Iterator[tuple[Any, Any, int]]:
+    """Blocks of rows, their weights, and how many of them are rows.
+
+    Those that fill up the last block are copies, of weight 0.
+    """
+    for begin in range(0, len(X), size):
+        rows = X[begin : begin + size]
+        m = len(rows)
+        block, counts = np.empty((size, X.shape[1]), X.dtype), np.zeros(size, X.dtype)
+        block[:m], block[m:] = rows, rows[0]
+        counts[:m] = 1.0 if weights is None else weights[begin : begin + size]
+        yield block, counts, m
+
+
 class Rows(ABC):
     """Rows for E-steps, of which the statistics are those of ``X - centre - μ``.
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from normix.mixtures.coordinates import Moving, pulled_back
 from normix.mixtures.law import Frame, Law, Swept
-from normix.mixtures.posterior import gaps_of, posterior_laws, posterior_of
+from normix.mixtures.posterior import expected, gaps_of_rows, posterior_laws
 from normix.mixtures.statistics import MixtureStatistics, PosteriorMeans
 from normix.special.gig import gig_means
 
@@ -68,32 +68,21 @@ def score_of_rows_seen(
 
     ``own``: the means of the mixing law, where they are known.
     """
-    mask = ~jnp.isnan(X)
-
-    def of_pattern(x, seen):
-        gaps = gaps_of(at, jnp.where(seen, x, at.mu)[None], seen)
-        products = at.dispersion.inner_products(gaps.rows, gaps.gamma)
-        p, a, b = posterior_of(at, products, gaps.d)
-        return gaps, (p, a, b[0])
-
-    gaps, posterior = jax.vmap(of_pattern)(X, mask)
+    gaps, posterior = gaps_of_rows(at, X)
     if own is None:
         every = (jnp.append(x, y) for x, y in zip(posterior, at.gig, strict=True))
         found = jnp.stack(gig_means(*every), axis=-1)
         found, own = found[:-1], found[-1]
     else:
         found = jnp.stack(gig_means(*posterior), axis=-1)
-    zero, one = jnp.zeros_like(at.mu), jnp.ones_like(at.gig[0])
+    one = jnp.ones_like(at.gig[0])
 
-    def of_row(of_gaps, given, seen):
-        means = PosteriorMeans(*given[:, None])
-        kappa = at.gamma - of_gaps.gamma
-        eta = at.dispersion.collect(of_gaps.rows, zero, of_gaps.gamma, means)
-        eta = at.dispersion.completed(eta, seen, kappa, of_gaps.left, one)
+    def of_row(of_gaps, given):
+        eta = expected(at, of_gaps, PosteriorMeans(*given[:, None]), one)
         return pulled_back(at, slopes_given(at, eta, own), moving)
 
-    scores = jax.vmap(of_row)(gaps, found, mask)
-    return jnp.where(mask.any(axis=1)[:, None], scores, 0.0)
+    scores = jax.vmap(of_row)(gaps, found)
+    return jnp.where(gaps.d[:, None] > 0, scores, 0.0)
 
 
 def score_of_row(

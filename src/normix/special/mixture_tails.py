@@ -134,7 +134,8 @@ def _log_lower(p, a, b, B, mass, x, order: int = 0):
     # The nodes are held fixed under differentiation.
     fixed = lax.stop_gradient((p, a, b, B, x))
     if order > 0:
-        # At both ends the integrand is some y^k times that of order 0.
+        # Where to integrate: at both ends the integrand is about y^k times that of
+        # order 0. With a = 0 there is a mode for a negative order alone.
         tilted = fixed[0] + order
         fixed = jnp.where(a > 0, tilted, jnp.minimum(tilted, 0.1 * p)), *fixed[1:]
         fixed = lax.stop_gradient(fixed)

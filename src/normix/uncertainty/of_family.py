@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
-from scipy.linalg import solve_triangular
 
 from normix._compile import of_few
 from normix.distributions import MultivariateNormal
@@ -133,6 +132,8 @@ def _told_by_normal(
     w: Float[np.ndarray, " n"] | None,
     columns: Sequence[object] | None,
 ) -> Told:
+    from scipy.linalg import solve_triangular  # here, for a quick import of normix
+
     d = model.d
     mu, root = np.asarray(model.mu, float), np.asarray(model.L_Sigma, float)
     i, j = np.tril_indices(d)

@@ -100,12 +100,9 @@ def told_by_mixture(
     unit_mean = a > 0 or p < -1  # where E[Y] is finite
     shape = frame, chart.moving, chart.names, unit_mean
     of_rows = information_seen if gaps else information_of
-    found, known = of_rows(at, rows, w, *shape)
-    to_full, free = np.asarray(known.to_full, float), chart.free
-    information = np.asarray(known.information, float)
-    information = information - to_full.T @ np.asarray(found.missing, float) @ to_full
+    found, free = of_rows(at, rows, w, *shape), chart.free
     units = parameter_units(np.asarray(moments.scale, float), len(chart.names))
-    params = np.asarray(known.classical, float) * units
+    params = np.asarray(found.classical, float) * units
     params[: model.d] += np.asarray(moments.centre, float)
     by_jax = jnp.asarray(rows), None if w is None else jnp.asarray(w)
     names = *parameter_names(model.d, columns, model._axes == 1), *chart.names
@@ -114,9 +111,9 @@ def told_by_mixture(
         names=names,
         params=params,
         positive=np.array([is_positive(name) for name in names]),
-        slopes=np.asarray(known.slopes, float)[:, free] * units[:, None],
-        scores=(np.asarray(found.scores, float) @ to_full)[:, free],
-        information=information[np.ix_(free, free)],
+        slopes=np.asarray(found.slopes, float)[:, free] * units[:, None],
+        scores=found.scores[:, free],
+        information=found.information[np.ix_(free, free)],
         redundant=chart.redundant,
         mean_llf=float(mean_log_likelihood(model.joint, *by_jax, gaps)),
         held=chart.notes,
