@@ -71,20 +71,30 @@ def partial_moment(joint: JointNormalMixture, x: Real, order: int, upper: bool) 
     return jnp.where(exists(joint, order, upper), value, jnp.inf)
 
 
-def value_at_risk(joint: JointNormalMixture, level: Real) -> Real:
-    """The loss that is not exceeded with probability ``level``."""
+def quantile(joint: JointNormalMixture, q: Real, lower: bool | Array) -> Real:
+    """``x`` that X falls below with probability ``q``; above if not ``lower``."""
     law, mu, sd = standard(joint)
 
-    def quantile(log_q, upper):
+    def of_log(log_q, upper):
         return mu + sd * mixture_log_quantile(log_q, upper, *law)
 
-    return -of_smaller_tail(quantile, level, False, -jnp.inf)
+    return of_smaller_tail(of_log, q, lower, -jnp.inf)
+
+
+def value_at_risk(joint: JointNormalMixture, level: Real) -> Real:
+    """The loss that is not exceeded with probability ``level``."""
+    return -quantile(joint, level, False)
+
+
+def value_and_shortfall(joint: JointNormalMixture, level: Real) -> tuple[Real, Real]:
+    """The value at risk, and the mean of the losses beyond; infinite where it is."""
+    loss = value_at_risk(joint, level)
+    return loss, loss + partial_moment(joint, -loss, 1, False) / (1 - level)
 
 
 def expected_shortfall(joint: JointNormalMixture, level: Real) -> Real:
     """The mean of the losses beyond the value at risk; infinite where it is."""
-    loss = value_at_risk(joint, level)
-    return loss + partial_moment(joint, -loss, 1, False) / (1 - level)
+    return value_and_shortfall(joint, level)[1]
 
 
 def expectile(joint: JointNormalMixture, level: Real) -> Real:

@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float
 from normix._arrays import as_float, as_series, is_traced
 from normix._compile import of_few
 from normix._passes import Data
-from normix.distributions.quantile_table import QuantileTable, of_smaller_tail
+from normix.distributions.quantile_table import QuantileTable
 from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.classical import check_scalars
 from normix.mixtures.initial import initial_joint
@@ -21,6 +21,7 @@ from normix.mixtures.losses import (
     measured,
     omegas,
     partial_moments,
+    quantile,
     standard,
 )
 from normix.mixtures.marginal import MarginalMixture
@@ -262,25 +263,18 @@ def _log_tails(joint: JointNormalMixture, x: Array):
     return mixture_log_tails(*law, (x - mu) / sd)
 
 
-@of_few()
-def _quantile(joint: JointNormalMixture, q: Array, lower: bool | Array) -> Array:
-    law, mu, sd = standard(joint)
-
-    def quantile(log_q, upper):
-        return mu + sd * mixture_log_quantile(log_q, upper, *law)
-
-    return of_smaller_tail(quantile, q, lower, -jnp.inf)
+_quantile = of_few()(quantile)
 
 
 @of_few()
 def _quantile_table(joint: JointNormalMixture) -> QuantileTable:
     law, mu, sd = standard(joint)
 
-    def quantile(log_q, upper):
+    def of_log(log_q, upper):
         return mu + sd * mixture_log_quantile(log_q, upper, *law)
 
     def log_density(x):
         flat = joint.log_prob_marginal(x.reshape(-1, 1))
         return flat.reshape(x.shape)
 
-    return QuantileTable.tabulate(quantile, log_density, of_logarithm=False)
+    return QuantileTable.tabulate(of_log, log_density, of_logarithm=False)

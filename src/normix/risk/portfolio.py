@@ -65,7 +65,7 @@ class Portfolio(eqx.Module):
                 f"{type(model).__name__}"
             )
         self.model = model
-        self.weights = _as_weights(weights, model.d, columns)
+        self.weights = weights_of(weights, model.d, columns)
 
     @property
     def law(self) -> UnivariateNormalMixture:
@@ -151,9 +151,10 @@ class Portfolio(eqx.Module):
         return at
 
 
-def _as_weights(
+def weights_of(
     weights: Any, d: int, columns: Sequence[object] | None
 ) -> Float[Array, " d"]:
+    """Checked weights, given in order or by name; see :class:`Portfolio`."""
     if isinstance(weights, Mapping):
         names = list(range(d)) if columns is None else list(columns)
         unknown = [name for name in weights if name not in names]

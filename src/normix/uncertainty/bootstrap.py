@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from normix._arrays import check_option
 from normix._missing import present
+from normix._progress import Counter
 from normix.fitting.em.batch import BatchEMFitter
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.starts import stacked
@@ -203,29 +203,27 @@ def bootstrap(
     keys = jax.random.split(key, n)
 
     models, outcomes = [], []
-    for begin in range(0, n, batch):
-        if batch == 1:
-            drawn = _drawn(keys[begin], model, rows, kind, length)
-            fit = asked.fit(model, np.asarray(drawn), missing=missing)
-            parts = [(int(fit.outcome), fit.model)]
-        else:
-            # The last batch is as long as the others, and cut.
-            chosen = np.minimum(np.arange(begin, begin + batch), n - 1)
-            fits = _fitted(keys[chosen], asked, model, rows, kind, length, missing)
-            parts = [
-                (int(outcome), jax.tree.map(lambda leaf, k=k: leaf[k], fits.model))
-                for k, outcome in enumerate(np.asarray(fits.outcome)[: n - begin])
-            ]
-        for outcome, fitted in parts:
-            outcomes.append(outcome)
-            if outcome == Outcome.CONVERGED:
-                models.append(fitted)
-        if progress:
+    with Counter(n, "fits", shown=progress) as counter:
+        for begin in range(0, n, batch):
+            if batch == 1:
+                drawn = _drawn(keys[begin], model, rows, kind, length)
+                fit = asked.fit(model, np.asarray(drawn), missing=missing)
+                parts = [(int(fit.outcome), fit.model)]
+            else:
+                # The last batch is as long as the others, and cut.
+                chosen = np.minimum(np.arange(begin, begin + batch), n - 1)
+                how = kind, length, missing
+                fits = _fitted(keys[chosen], asked, model, rows, *how)
+                parts = [
+                    (int(outcome), jax.tree.map(lambda leaf, k=k: leaf[k], fits.model))
+                    for k, outcome in enumerate(np.asarray(fits.outcome)[: n - begin])
+                ]
+            for outcome, fitted in parts:
+                outcomes.append(outcome)
+                if outcome == Outcome.CONVERGED:
+                    models.append(fitted)
             failed = len(outcomes) - len(models)
-            told = f"\r{len(outcomes)} of {n} fits, {failed} failed"
-            print(told, end="", file=sys.stderr, flush=True)
-    if progress:
-        print(file=sys.stderr)
+            counter.tell(len(outcomes), f", {failed} failed")
     if not models:
         raise ValueError("no fit to resampled data converged")
     held = {
