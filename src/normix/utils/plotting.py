@@ -5,6 +5,9 @@ Matplotlib is imported when a function is called: without it everything else wor
 
 from normix.utils._convergence import plot_em_convergence as plot_em_convergence
 from normix.utils._margins import plot_margins as plot_margins
+from normix.utils._pit import plot_pit as plot_pit
+from normix.utils._qq import plot_qq as plot_qq
+from normix.utils._tails import plot_tails as plot_tails
 from normix.utils._theme import savefig as savefig
 from normix.utils._theme import set_theme as set_theme
 from normix.utils._theme import style_axes as style_axes
