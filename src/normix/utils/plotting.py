@@ -4,7 +4,10 @@ Matplotlib is imported when a function is called: without it everything else wor
 """
 
 from normix.utils._convergence import plot_em_convergence as plot_em_convergence
+from normix.utils._joint import plot_joint_1d as plot_joint_1d
 from normix.utils._margins import plot_margins as plot_margins
+from normix.utils._pairs import plot_marginal_2d as plot_marginal_2d
+from normix.utils._pairs import plot_pairs as plot_pairs
 from normix.utils._pit import plot_pit as plot_pit
 from normix.utils._qq import plot_qq as plot_qq
 from normix.utils._tails import plot_tails as plot_tails
