@@ -303,6 +303,20 @@ def test_theme_colours_are_told_apart() -> None:
     assert distance[np.triu_indices(len(colours), 1)].min() > 0.15
 
 
+def test_styles_of_lines_differ_without_colours_too() -> None:
+    styles = _theme.law_styles(6)
+    assert len({str(style["linestyle"]) for style in styles}) == 6
+    pairs = {(s["color"], str(s["linestyle"])) for s in _theme.law_styles(42)}
+    assert len(pairs) == 42
+
+
+def test_every_picture_is_in_the_reference() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    listed = set(page.partition("## Pictures")[2].split())
+    names = {name for name in vars(plotting) if name.startswith("plot_")}
+    assert len(names) == 12 and names <= listed
+
+
 def test_style_axes_and_savefig(tmp_path: Path) -> None:
     figure, ax = plt.subplots()
     assert style_axes(ax) is ax
@@ -332,6 +346,8 @@ def test_missing_matplotlib_is_explained(monkeypatch, model, X, result) -> None:
         set_theme,
         lambda: plot_em_convergence(result),
         lambda: plot_margins(model, X),
+        lambda: plotting.plot_qq(model, X),
+        lambda: plotting.plot_pairs(model, X),
     ):
         with pytest.raises(ImportError, match="pip install matplotlib"):
             draw()

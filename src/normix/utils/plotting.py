@@ -9,6 +9,7 @@ from normix.utils._margins import plot_margins as plot_margins
 from normix.utils._pairs import plot_marginal_2d as plot_marginal_2d
 from normix.utils._pairs import plot_pairs as plot_pairs
 from normix.utils._pit import plot_pit as plot_pit
+from normix.utils._profile import plot_profile as plot_profile
 from normix.utils._qq import plot_qq as plot_qq
 from normix.utils._samples import plot_mle_fit as plot_mle_fit
 from normix.utils._samples import plot_pdf_cdf_comparison as plot_pdf_cdf_comparison
