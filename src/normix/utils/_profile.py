@@ -208,27 +208,44 @@ def parameter(model: MarginalMixture, name: str) -> float:
     return float(law.gig_params()[0]) if name == "p" else float(law.alpha)
 
 
+def signed_roots(
+    values: Float[np.ndarray, " k"], gaps: Float[np.ndarray, " k"], centre: float
+) -> Callable[[Any], Float[np.ndarray, "..."]]:
+    """The root of a gap with the sign of its side, interpolated between values.
+
+    It is nearly linear in the parameter, and 0 at the maximum, ``centre``.
+    """
+    from scipy import interpolate  # here, for a quick import of normix
+
+    used = np.isfinite(gaps) & (values != centre)
+    at = np.append(values[used], centre)
+    roots = np.append(np.sqrt(gaps[used]) * np.sign(values[used] - centre), 0.0)
+    order = np.argsort(at)
+    return interpolate.PchipInterpolator(at[order], roots[order])
+
+
 def interval(
     values: Float[np.ndarray, " k"],
     gaps: Float[np.ndarray, " k"],
     centre: float,
     cut: float,
 ) -> Float[np.ndarray, " 2"]:
-    """Where the gaps pass ``cut``, NaN for an end that the values do not reach.
+    """Where the gaps pass ``cut``, NaN for an end that the values do not reach."""
+    from scipy import optimize  # here, for a quick import of normix
 
-    The root of a gap, with the sign of the side, is nearly linear in the parameter.
-    """
-    seen = np.isfinite(gaps)
+    roots = signed_roots(values, gaps, centre)
+    beyond = np.isfinite(gaps) & (gaps >= cut)
     ends = np.full(2, np.nan)
     for k, sign in enumerate((-1.0, 1.0)):
-        side = seen & (sign * (values - centre) > 0)
-        at, roots = values[side], np.sqrt(gaps[side])
-        order = np.argsort(sign * at)
-        at, roots = np.append(centre, at[order]), np.append(0.0, roots[order])
-        beyond = np.flatnonzero(roots >= np.sqrt(cut))
-        if len(beyond):
-            pair = slice(beyond[0] - 1, beyond[0] + 1)
-            ends[k] = np.interp(np.sqrt(cut), roots[pair], at[pair])
+        outer = values[beyond & (sign * (values - centre) > 0)]
+        if len(outer):
+            # From the nearest that is beyond, to the maximum.
+            nearest = outer[np.abs(outer - centre).argmin()]
+
+            def excess(value: float, side: float = sign) -> float:
+                return float(side * roots(value)) - np.sqrt(cut)
+
+            ends[k] = optimize.brentq(excess, centre, nearest)
     return ends
 
 
@@ -299,12 +316,9 @@ def _draw_gaps(
 ) -> None:
     style_axes(ax)
     seen = np.isfinite(gaps)
-    # As the interval is found: the root of a gap, with the sign of its side.
     at = np.append(values[seen], centre)
-    roots = np.append(np.sqrt(gaps[seen]) * np.sign(values[seen] - centre), 0.0)
-    order = np.argsort(at)
     grid = np.linspace(at.min(), at.max(), 401)
-    curve = np.interp(grid, at[order], roots[order]) ** 2
+    curve = signed_roots(values, gaps, centre)(grid) ** 2
     ax.plot(grid, curve, color=MODEL, lw=1.6, label="_profile")
     dots = {"ls": "none", "ms": 4, "color": MODEL}
     ax.plot(values[seen], gaps[seen], "o", label="fit at a value", **dots)
