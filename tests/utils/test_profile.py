@@ -107,6 +107,15 @@ def test_interval_by_signed_roots() -> None:
     np.testing.assert_allclose(ends, 0.5 + 0.7 * stats.norm.ppf([0.025, 0.975]))
     ends = _profile.interval(values[2:], gaps[2:], 0.5, stats.chi2(1).ppf(0.95))
     assert np.isnan(ends[0]) and ends[1] == pytest.approx(0.5 + 0.7 * 1.959964)
+    # Of a likelihood with several maxima the end that is next to the highest.
+    values = np.array([0.0, 1.0, 2.0, 3.0])
+    _, end = _profile.interval(values, np.array([0.0, 5.0, 2.0, 9.0]), 0.0, 3.84)
+    assert 0 < end < 1
+
+
+def test_interval_without_some_fits() -> None:
+    values = np.array([-3.0, -1.0, 0.0, 2.0, 4.0])
+    gaps = (values - 0.5) ** 2 / 0.49
     gaps[4] = np.nan
     assert np.isfinite(_profile.interval(values, gaps, 0.5, 3.84)).all()
 

@@ -13,6 +13,7 @@ from normix.utils._contents import (
     CONTENTS,
     DRAWS,
     SEED,
+    Density,
     checked_contents,
     contour_handles,
     density_of_pair,
@@ -124,7 +125,7 @@ def plot_marginal_2d(
     - ``contents``: of each contour the probability that the model has within it.
     - ``ax``: to draw into.
 
-    Contours are those of :func:`plot_pairs`.
+    Contours are those of :func:`~normix.utils.plotting.plot_pairs`.
 
     **Raises**: ``ValueError`` for data or names that do not fit the model, columns
     that are not two of them, and contents outside (0, 1).
@@ -216,7 +217,9 @@ def _complete(rows: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "m 2"]:
     return rows[~np.isnan(rows).any(axis=1)]
 
 
-def _outer(density: Any, draws: Float[np.ndarray, "m 2"], shares: list[float]):
+def _outer(
+    density: Density, draws: Float[np.ndarray, "m 2"], shares: list[float]
+) -> Float[np.ndarray, "k 2"]:
     """The draws within the outermost contour."""
     heights = density(draws)
     return draws[heights >= np.quantile(heights, 1 - shares[-1])]
@@ -230,7 +233,7 @@ def _limits(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
 def _draw_pair(
     ax: Axes,
     rows: Float[np.ndarray, "n 2"],
-    density: Any,
+    density: Density,
     draws: Float[np.ndarray, "m 2"],
     shares: list[float],
     ends: tuple[tuple[float, float], tuple[float, float]],

@@ -156,7 +156,14 @@ def profile(
     return Profile(values, log_likelihoods, models)
 
 
-def _at_fixed(model, X, name, value, fitter, missing) -> tuple[MarginalMixture, float]:
+def _at_fixed(
+    model: MarginalMixture,
+    X: ArrayLike,
+    name: str,
+    value: float,
+    fitter: BatchEMFitter,
+    missing: str,
+) -> tuple[MarginalMixture, float]:
     fixed = {**(fitter.fix or {}), name: value if name == "p" else np.full(1, value)}
     result = dataclasses.replace(fitter, fix=fixed).fit(model, X, missing=missing)
     if result.unbounded or result.diverged:
@@ -164,21 +171,25 @@ def _at_fixed(model, X, name, value, fitter, missing) -> tuple[MarginalMixture, 
     return result.model, float(result.log_likelihood) * result.n_obs
 
 
-def _at_shape(model, X, name, value, fitter, missing) -> tuple[MarginalMixture, float]:
+def _at_shape(
+    model: MarginalMixture,
+    X: ArrayLike,
+    name: str,
+    value: float,
+    fitter: BatchEMFitter,
+    missing: str,
+) -> tuple[MarginalMixture, float]:
     """EM with the mixing law held: of the shape in question it is the only freedom."""
     model = _with_shape(model, value)
-    last = gain = np.nan
+    last = previous = np.nan
     for _ in range(fitter.max_iter):
         sums = model.e_step_sums(X, missing=missing)
         now = float(sums.log_likelihood)
-        rate, gain = (now - last) / gain, now - last
-        # What a geometric sequence of gains still adds up to.
-        if (
-            gain < fitter.tol
-            and 0 <= rate < 1
-            and gain * rate / (1 - rate) < fitter.tol
-        ):
+        gain = now - last
+        # Little is gained, and little more, if gains go on as a geometric sequence.
+        if gain <= fitter.tol and gain * gain <= fitter.tol * (previous - gain):
             return model, now
+        previous = gain
         last = now
         model = model.m_step_normal(sums.expectations())
     return model, float(model.e_step_sums(X, missing=missing).log_likelihood)

@@ -61,7 +61,8 @@ def plot_mle_fit(
     - ``axes``: one a panel, to draw into.
 
     Axes are linear, and end no further than eight interquartile ranges from the median;
-    :func:`plot_margins` shows tails. The first 35 columns are drawn.
+    tails are what :func:`~normix.utils.plotting.plot_margins` shows. The first 35
+    columns are drawn.
 
     **Raises**: ``ValueError`` for data, names or axes that do not fit the model, a
     column of one value, and a result without histories.
