@@ -20,7 +20,15 @@ from matplotlib.container import ErrorbarContainer
 from scipy import stats
 
 from normix import BatchEMFitter, EMResult, NormalInverseGaussian
-from normix.utils import _convergence, _margins, _text, _theme, plotting
+from normix.utils import (
+    _convergence,
+    _histogram,
+    _margins,
+    _panels,
+    _text,
+    _theme,
+    plotting,
+)
 from normix.utils.plotting import (
     plot_em_convergence,
     plot_margins,
@@ -28,15 +36,6 @@ from normix.utils.plotting import (
     set_theme,
     style_axes,
 )
-
-matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def clean_matplotlib():
-    with matplotlib.rc_context():
-        yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +159,7 @@ def test_histogram_is_a_density(model, X) -> None:
     ],
 )
 def test_histogram_of_odd_data(column: np.ndarray) -> None:
-    centres, heights, errors = _margins._histogram(column)
+    centres, heights, errors = _histogram.histogram(column)
     n = len(column)
     counts = (heights / errors) ** 2  # error = height / sqrt(count)
     np.testing.assert_allclose(counts, np.round(counts), rtol=1e-9)
@@ -170,7 +169,7 @@ def test_histogram_of_odd_data(column: np.ndarray) -> None:
     if n >= 500:
         # All but what is left over beside the peak.
         assert (counts < 5).sum() <= 1
-    grid = _margins._grid(column, centres[0], centres[-1])
+    grid = _histogram.density_grid(column, centres[0], centres[-1])
     assert (np.diff(grid) >= 0).all()
     assert grid[0] <= column.min() or len(centres) > 2 or grid[0] < centres[0]
 
@@ -193,7 +192,7 @@ def test_margins_have_one_legend(model, X, result) -> None:
 
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 10, 11])
 def test_panels_do_not_overlap(d: int) -> None:
-    figure, panels = _margins._panels(d, True)
+    figure, panels = _panels.panels_of(d, True)
     assert len(panels) == d + 1
     for ax in panels:
         ax.set_title("name")
@@ -205,7 +204,7 @@ def test_panels_do_not_overlap(d: int) -> None:
 
 
 def test_many_columns_are_cut_off(monkeypatch, model, X) -> None:
-    monkeypatch.setattr(_margins, "_MOST_PANELS", 2)
+    monkeypatch.setattr(_margins, "MOST_PANELS", 2)
     assert len(plot_margins(model, X).axes) == 2
 
 
@@ -304,6 +303,20 @@ def test_theme_colours_are_told_apart() -> None:
     assert distance[np.triu_indices(len(colours), 1)].min() > 0.15
 
 
+def test_styles_of_lines_differ_without_colours_too() -> None:
+    styles = _theme.law_styles(6)
+    assert len({str(style["linestyle"]) for style in styles}) == 6
+    pairs = {(s["color"], str(s["linestyle"])) for s in _theme.law_styles(42)}
+    assert len(pairs) == 42
+
+
+def test_every_picture_is_in_the_reference() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    listed = set(page.partition("## Pictures")[2].split())
+    names = {name for name in vars(plotting) if name.startswith("plot_")}
+    assert len(names) == 12 and names <= listed
+
+
 def test_style_axes_and_savefig(tmp_path: Path) -> None:
     figure, ax = plt.subplots()
     assert style_axes(ax) is ax
@@ -333,6 +346,8 @@ def test_missing_matplotlib_is_explained(monkeypatch, model, X, result) -> None:
         set_theme,
         lambda: plot_em_convergence(result),
         lambda: plot_margins(model, X),
+        lambda: plotting.plot_qq(model, X),
+        lambda: plotting.plot_pairs(model, X),
     ):
         with pytest.raises(ImportError, match="pip install matplotlib"):
             draw()

@@ -19,16 +19,16 @@ from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.marginal import MarginalMixture
 from normix.utils._convergence import draw_log_likelihoods, histories
+from normix.utils._histogram import density_grid, histogram
+from normix.utils._panels import MOST_PANELS, few_ticks, head, panels_of
 from normix.utils._text import words
-from normix.utils._theme import CONTRAST, DATA, GREY, MODEL, require, style_axes
+from normix.utils._theme import CONTRAST, DATA, GREY, MODEL, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _NORMAL_LABEL = "normal of the same mean and variance"
-_POINTS = 201  # half of the grid on which a density is drawn
-_MOST_PANELS = 35  # more cannot be read
 
 
 def plot_margins(
@@ -65,21 +65,24 @@ def plot_margins(
         raise ValueError(f"X has constant columns: {constant}")
     log_likelihoods = None if result is None else histories(result)[0]
 
-    columns = [column[~np.isnan(column)] for column in data.T[:_MOST_PANELS]]
-    histograms = [_histogram(column) for column in columns]
+    columns = [column[~np.isnan(column)] for column in data.T[:MOST_PANELS]]
+    histograms = [histogram(column) for column in columns]
     grids = np.stack(
-        [_grid(x, h[0, 0], h[0, -1]) for x, h in zip(columns, histograms, strict=True)]
+        [
+            density_grid(x, h[0, 0], h[0, -1])
+            for x, h in zip(columns, histograms, strict=True)
+        ]
     )
     densities = np.exp(margin_log_densities(model.joint, jnp.asarray(grids)))
 
-    figure, panels = _panels(len(columns), log_likelihoods is not None)
+    figure, panels = panels_of(len(columns), log_likelihoods is not None)
     label = words(type(model).__name__)
     for j, column in enumerate(columns):
         _draw_margin(panels[j], column, histograms[j], grids[j], densities[j], label)
-        _title(panels[j], names[j])
+        head(panels[j], names[j])
     if log_likelihoods is not None:
         draw_log_likelihoods(panels[-1], log_likelihoods)
-        _title(panels[-1], "Mean log-likelihood")
+        head(panels[-1], "Mean log-likelihood")
     figure.supylabel("density, log scale", fontsize="medium")
     drawn = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
     labels = ["data", label, _NORMAL_LABEL]
@@ -116,13 +119,13 @@ def margin_log_densities(
 def _draw_margin(
     ax: Axes,
     column: Float[np.ndarray, " n"],
-    histogram: Float[np.ndarray, "3 bins"],
+    binned: Float[np.ndarray, "3 bins"],
     grid: Float[np.ndarray, " m"],
     density: Float[np.ndarray, " m"],
     label: str,
 ) -> None:
     style_axes(ax)
-    centres, heights, errors = histogram
+    centres, heights, errors = binned
     deviation = column.std()
     z = (grid - column.mean()) / deviation
     normal = np.exp(-0.5 * z * z) / (deviation * math.sqrt(2 * math.pi))
@@ -137,81 +140,4 @@ def _draw_margin(
     top = max(heights.max(), density.max(), normal.max())
     ax.set_ylim(heights.min() / 5, 2 * top)
     ax.set_xlim(grid[0], grid[-1])
-    _few_ticks(ax)
-
-
-def _grid(
-    column: Float[np.ndarray, " n"], first: float, last: float
-) -> Float[np.ndarray, " m"]:
-    """Points from somewhat below ``first`` to above ``last``, half of them central."""
-    pad = 0.1 * (last - first)
-    low, high = first - pad, last + pad
-    quarter, middle, three_quarters = np.quantile(column, [0.25, 0.5, 0.75])
-    reach = 4 * (three_quarters - quarter)
-    centre = np.linspace(max(low, middle - reach), min(high, middle + reach), _POINTS)
-    return np.sort(np.append(np.linspace(low, high, _POINTS), centre))
-
-
-def _histogram(column: Float[np.ndarray, " n"]) -> Float[np.ndarray, "3 bins"]:
-    """A histogram that is fit for a log axis: centres, densities, standard errors.
-
-    Bins of Scott's width (Biometrika 66, 1979) are joined from both ends inwards until
-    each holds five observations: a bin of one says little and an empty one has no
-    logarithm. A centre is the mean of what is in the bin.
-    """
-    n = len(column)
-    width = 3.49 * column.std() / n ** (1 / 3)
-    bins = min(max(math.ceil(np.ptp(column) / width), 5), 1000)
-    counts, edges = np.histogram(column, bins=bins)
-    sums, _ = np.histogram(column, bins=edges, weights=column)
-    # Bins from the left end to the peak are closed on their right, the others on
-    # their left, so that the loose ends of both meet at the peak.
-    peak, least = int(counts.argmax()), min(5, 1 + n // 10)
-    starts = {0, peak}
-    for order, after in ((range(peak), 1), (range(len(counts) - 1, peak, -1), 0)):
-        held = 0
-        for k in order:
-            held += counts[k]
-            if held >= least:
-                starts.add(k + after)
-                held = 0
-    first = np.array(sorted(starts))
-    counts, sums = np.add.reduceat(counts, first), np.add.reduceat(sums, first)
-    widths = np.diff(np.append(edges[first], edges[-1]))
-    some = counts > 0
-    counts, sums, widths = counts[some], sums[some], widths[some]
-    heights = counts / (n * widths)
-    return np.stack([sums / counts, heights, heights / np.sqrt(counts)])
-
-
-def _panels(count: int, wide: bool) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` panels, and a last one in the room that is left."""
-    total = count + wide
-    columns = total if total <= 3 else min(math.ceil(math.sqrt(total)), 5)
-    rows = math.ceil(total / columns)
-    # A few panels are larger: the legend needs six inches.
-    width, height = (3.6, 2.8) if columns <= 2 else (3.1, 2.2)
-    pyplot = require("matplotlib.pyplot")
-    figure = pyplot.figure(
-        figsize=(width * columns, height * rows + 0.5), layout="constrained"
-    )
-    figure.get_layout_engine().set(h_pad=0.07, hspace=0.04)
-    grid = figure.add_gridspec(rows, columns)
-    panels = [figure.add_subplot(grid[divmod(k, columns)]) for k in range(count)]
-    if wide:
-        row, column = divmod(count, columns)
-        panels.append(figure.add_subplot(grid[row, column:]))
-    return figure, panels
-
-
-def _title(ax: Axes, text: str) -> None:
-    ax.set_title(
-        text, loc="left", fontsize="medium", fontweight="bold", pad=4, parse_math=False
-    )
-
-
-def _few_ticks(ax: Axes) -> None:
-    ticker = require("matplotlib.ticker")
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
-    ax.yaxis.set_major_locator(ticker.LogLocator(numticks=5))
-    ax.yaxis.set_minor_locator(ticker.NullLocator())
+    few_ticks(ax)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
 MODEL, CONTRAST, DATA = COLOURS[0], COLOURS[1], "#3C3C3C"
 GREY, GRID = "#666666", "#E6E6E6"
+# Dashes tell lines apart where colours do not, in grey.
+DASHES = ("-", "--", "-.", ":", (0, (7, 2)), (0, (3, 1, 1, 1, 1, 1)))
 
 
 def set_theme(*, scale: float = 1.0) -> None:
@@ -70,6 +72,18 @@ def set_theme(*, scale: float = 1.0) -> None:
             "ytick.labelsize": 9 * scale,
         }
     )
+
+
+def law_styles(count: int) -> list[dict[str, Any]]:
+    """Of so many lines a colour and dashes each: no two alike of up to 42."""
+    return [
+        {
+            "color": COLOURS[k % len(COLOURS)],
+            "linestyle": DASHES[k % len(DASHES)],
+            "linewidth": 1.8,
+        }
+        for k in range(count)
+    ]
 
 
 def style_axes(ax: Axes) -> Axes:
