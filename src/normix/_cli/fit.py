@@ -274,7 +274,7 @@ def _write(result: EMResult, table: Table, plot: str | None, save: str | None) -
         import normix
 
         with writing(save):
-            normix.save(result.model, save)
+            normix.save(result.model, save, table.columns)
         click.echo(f"Model written to {save}", err=True)
     if plot is not None:
         from normix.utils.plotting import plot_margins, savefig, set_theme
