@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from normix._cli.fit import fit
+from normix._cli.risk import risk
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="normix", prog_name="normix")
 def main() -> None:
-    """Fit heavy-tailed, skewed distributions to data."""
+    """Fit heavy-tailed, skewed distributions to data, and use them."""
 
 
-main.add_command(fit)
+for command in (fit, risk):
+    main.add_command(command)

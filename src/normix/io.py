@@ -131,7 +131,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     unknown class, a format newer than this version of normix, or double precision
     while JAX has it switched off; ``FileNotFoundError`` where there is no file.
     """
-    return _read(path)[0]
+    return read(path)[0]
 
 
 def load_columns(path: str | os.PathLike[str]) -> tuple[str, ...] | None:
@@ -145,11 +145,11 @@ def load_columns(path: str | os.PathLike[str]) -> tuple[str, ...] | None:
     >>> normix.load_columns(path)
     ('wait',)
     """
-    return _read(path)[1]
+    return read(path)[1]
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[Any, tuple[str, ...] | None]:
-    """The model in a file, and the names of its columns."""
+def read(path: str | os.PathLike[str]) -> tuple[Any, tuple[str, ...] | None]:
+    """The model in a file and the names of its columns, of one reading."""
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:  # not UTF-8, or not JSON
