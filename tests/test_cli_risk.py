@@ -153,8 +153,9 @@ def test_a_model_in_single_precision_is_computed_in_double(tmp_path: Path) -> No
         mu=0.0, gamma=1 / 3, sigma=1.0, alpha=2.0, beta=1.0
     )
     normix.save(jax.tree.map(lambda x: x.astype(np.float32), law), path)
-    model, columns = load_model(str(path))
-    assert columns is None
+    saved = load_model(str(path))
+    model = saved.law
+    assert saved.names == ("x1",) and not saved.has_names
     assert model.gamma.dtype == np.float64 and model.gamma == np.float32(1 / 3)
 
 
@@ -212,3 +213,14 @@ def test_files_that_are_no_mixture(tmp_path: Path) -> None:
     assert failure(path).startswith(f"{path} is not a normix model")
     normix.save(normix.Gamma(alpha=2.0, beta=1.0), path)
     assert failure(path) == "risk is that of a mixture; the file holds a gamma"
+    joint = normix.JointVarianceGamma.from_classical(
+        mu=MU, gamma=GAMMA, sigma=SIGMA, alpha=1.0, beta=1.0
+    )
+    normix.save(joint, path)
+    message = f"{path} holds a joint variance gamma, which is no law of columns"
+    assert failure(path) == message
+    normals = jax.vmap(lambda mu: normix.MultivariateNormal(mu=mu, L_Sigma=np.eye(2)))
+    gammas = normix.Gamma(alpha=np.ones(2), beta=np.ones(2))
+    for batch in (normals(np.ones((3, 2))), gammas):
+        normix.save(batch, path)
+        assert failure(path) == f"{path} holds a batch of laws; save one of them"

@@ -6,6 +6,7 @@ import click
 
 from normix._cli.fit import fit
 from normix._cli.risk import risk
+from normix._cli.sample import sample
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,5 +15,5 @@ def main() -> None:
     """Fit heavy-tailed, skewed distributions to data, and use them."""
 
 
-for command in (fit, risk):
+for command in (fit, risk, sample):
     main.add_command(command)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from normix._cli.model import named
+from normix._cli.model import Saved
 from normix.mixtures.multivariate import VectorMixture
 from normix.mixtures.univariate import UnivariateNormalMixture
 from normix.risk.portfolio import Portfolio
@@ -32,25 +32,23 @@ class Position(NamedTuple):
 
 
 def position(
-    model: Any,
-    columns: tuple[str, ...] | None,
+    saved: Saved,
     weights: Mapping[str, float] | None,
     days: float | None,
 ) -> Position:
     """The portfolio of ``weights`` by name, of equal ones where they are None.
 
-    - ``columns``: the model's; ``x1, x2, ...`` where it is None.
-    - ``days``: of the sum over so many.
+    ``days``: of the sum over so many.
 
     **Raises**: ``ValueError`` for a model that is no mixture, weights of one variable,
     unknown names, and days of a family that is not closed under sums.
     """
+    model, names = saved.law, saved.names
     kind = words(type(model).__name__)
     if not isinstance(model, VectorMixture | UnivariateNormalMixture):
         raise ValueError(f"risk is that of a mixture; the file holds a {kind}")
     if days is not None:
         model = model.aggregate(days)
-    names = named(columns, model.d)
     title = f"{kind[0].upper()}{kind[1:]} distribution"
     if days is not None:
         title += f", the sum over {days:g} independent days"

@@ -68,7 +68,7 @@ def risk(
         from normix._cli.model import load_model
 
         try:
-            held = position(*load_model(model), given, periods)
+            held = position(load_model(model), given, periods)
             with progress() as shown:
                 shown.show("computing ...")
                 told = report(held, chosen)
