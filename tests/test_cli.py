@@ -154,6 +154,7 @@ def test_saved_model_is_the_fitted_one(
     assert isinstance(model, NormalInverseGaussian)
     total = 300 * float(model.marginal_log_likelihood(X))
     assert number(out, "log-likelihood") == pytest.approx(total, abs=1e-4)
+    assert normix.load_columns(path) == NAMES
 
 
 def test_prices_give_the_fit_of_their_log_returns(

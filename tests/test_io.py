@@ -213,6 +213,74 @@ def test_records_and_states_that_do_not_fit(tmp_path: Path) -> None:
         normix.load(path)
 
 
+FORMS = {
+    "full": lambda: (MODELS["NIG"](), ["a", "b", "é, \"c\""]),
+    "factor": lambda: (
+        normix.FactorVarianceGamma.from_classical(
+            mu=np.zeros(2), gamma=MU[:2], F=np.ones((2, 1)), D=MU[2] * np.ones(2),
+            alpha=2.0, beta=1 / 3,
+        ),
+        ["a", "b"],
+    ),
+    "univariate": lambda: (
+        normix.UnivariateNormalInverseGamma.from_classical(
+            mu=0.1, gamma=1 / 3, sigma=2.0, alpha=3.0, beta=0.7
+        ),
+        ["a"],
+    ),
+    "joint": lambda: (MODELS["joint NIG"](), ["a", "b", "c"]),
+    "state": lambda: (
+        normix.IncrementalEMFitter().init(MODELS["NIG"]()), ["a", "b", "c"]
+    ),
+    "positive": lambda: (MODELS["gamma"](), ["a"]),
+    "normal": lambda: (MODELS["normal"](), ["a", "b", "c"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", FORMS.values(), ids=FORMS.keys())
+def test_names_of_columns(make, tmp_path: Path) -> None:
+    """They come back, beside the same model, and the rest of the file is as without."""
+    model, names = make()
+    path, bare = tmp_path / "model.json", tmp_path / "bare.json"
+    normix.save(model, path, columns=tuple(np.array(names)))
+    normix.save(model, bare)
+    assert normix.load_columns(path) == tuple(names)
+    assert normix.load_columns(bare) is None
+    assert_identical(model, normix.load(path))
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document.pop("columns") == names
+    assert document == json.loads(bare.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["a", "b"], "columns must be 3, as the NormalInverseGaussian has; got 2"),
+        (["a", "b", "a"], "columns must be different, got 'a' twice"),
+        (["a", "b", 3], r"columns must be a sequence of strings, got \['a', 'b', 3\]"),
+        ("abc", "columns must be a sequence of strings, got 'abc'"),
+        ([], r"columns must be a sequence of strings, got \[\]"),
+        (3, "columns must be a sequence of strings, got 3"),
+    ],
+)
+def test_names_that_do_not_fit(columns, message: str, tmp_path: Path) -> None:
+    """Neither written nor read."""
+    model, path = MODELS["NIG"](), tmp_path / "model.json"
+    with pytest.raises(ValueError, match=f"^{message}"):
+        normix.save(model, path, columns=columns)
+    assert not path.exists()
+    damaged(path, model, lambda document: document.update(columns=columns))
+    for read in (normix.load, normix.load_columns):
+        with pytest.raises(ValueError, match=f"model.json: {message}"):
+            read(path)
+
+
+def test_only_laws_have_columns(tmp_path: Path) -> None:
+    eta = MODELS["NIG"]().compute_eta_from_model()
+    with pytest.raises(ValueError, match="of a law; a NormalMixtureEta has none"):
+        normix.save(eta, tmp_path / "eta.json", columns=["a", "b", "c"])
+
+
 def test_double_precision_is_not_truncated(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     normix.save(Gamma(alpha=2.0, beta=1.0), path)

@@ -39,6 +39,7 @@ from normix.fitting.em import eta0_from_model as eta0_from_model
 from normix.fitting.em import eta0_isotropic as eta0_isotropic
 from normix.fitting.em import eta0_with_sigma as eta0_with_sigma
 from normix.io import load as load
+from normix.io import load_columns as load_columns
 from normix.io import save as save
 from normix.mixtures.factor import FactorNormalMixture as FactorNormalMixture
 from normix.mixtures.generalized_hyperbolic import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from normix.distributions import (
     InverseGaussian,
     MultivariateNormal,
 )
+from normix.exponential_family import ExponentialFamily
 from normix.fitting.em.stream import IncrementalState
 from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.expected import check_record
@@ -29,6 +31,7 @@ from normix.mixtures.generalized_hyperbolic import (
     JointGeneralizedHyperbolic,
     UnivariateGeneralizedHyperbolic,
 )
+from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.normal_inverse_gamma import (
@@ -88,24 +91,34 @@ _CLASSES: dict[str, type[eqx.Module]] = {
 }
 
 
-def save(model: eqx.Module, path: str | os.PathLike[str]) -> None:
+def save(
+    model: eqx.Module,
+    path: str | os.PathLike[str],
+    columns: Sequence[str] | None = None,
+) -> None:
     """Write a model to ``path`` as JSON that :func:`load` restores bit by bit.
 
-    A distribution, expectations, or the state of an incremental fit.
+    - ``model``: a distribution, expectations, or the state of an incremental fit.
+    - ``columns``: the names of the columns that a law or a state is about, as many as
+      it has dimensions; :func:`load_columns` reads them.
 
     The file names the class of the model and of its parts and lists their fields:
     the classical parameters, with a dispersion or covariance by its Cholesky factor.
 
-    **Raises**: ``ValueError`` for an object that is none of these.
+    **Raises**: ``ValueError`` for an object that is none of these, and for columns that
+    are not so many different strings.
 
     >>> import tempfile, pathlib, normix
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "gamma.json"
-    >>> normix.save(normix.Gamma(alpha=2.0, beta=0.5), path)
+    >>> normix.save(normix.Gamma(alpha=2.0, beta=0.5), path, columns=["wait"])
     >>> float(normix.load(path).mean())
     4.0
     """
-    document = {"format": _FORMAT, "version": _VERSION} | _encode(model)
-    text = _layout(document) + "\n"  # complete before the file is touched
+    document: dict[str, Any] = {"format": _FORMAT, "version": _VERSION}
+    encoded = _encode(model)
+    if columns is not None:
+        document["columns"] = list(_checked_columns(model, columns))
+    text = _layout(document | encoded) + "\n"  # complete before the file is touched
     Path(path).write_text(text, encoding="utf-8")
 
 
@@ -118,6 +131,25 @@ def load(path: str | os.PathLike[str]) -> Any:
     unknown class, a format newer than this version of normix, or double precision
     while JAX has it switched off; ``FileNotFoundError`` where there is no file.
     """
+    return read(path)[0]
+
+
+def load_columns(path: str | os.PathLike[str]) -> tuple[str, ...] | None:
+    """The names of columns that :func:`save` wrote to ``path``; None without names.
+
+    **Raises**: as :func:`load`.
+
+    >>> import tempfile, pathlib, normix
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "gamma.json"
+    >>> normix.save(normix.Gamma(alpha=2.0, beta=0.5), path, columns=["wait"])
+    >>> normix.load_columns(path)
+    ('wait',)
+    """
+    return read(path)[1]
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Any, tuple[str, ...] | None]:
+    """The model in a file and the names of its columns, of one reading."""
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:  # not UTF-8, or not JSON
@@ -134,11 +166,38 @@ def load(path: str | os.PathLike[str]) -> Any:
             f"{path} has format version {version}; this normix reads up to "
             f"{_VERSION}: upgrade normix to load it"
         )
-    parts = {k: v for k, v in document.items() if k not in ("format", "version")}
+    apart = ("format", "version", "columns")
+    parts = {k: v for k, v in document.items() if k not in apart}
     try:
-        return _decode(parts, "model")
+        model = _decode(parts, "model")
+        if "columns" not in document:
+            return model, None
+        return model, _checked_columns(model, document["columns"])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _checked_columns(model: eqx.Module, columns: Any) -> tuple[str, ...]:
+    """The names, or ``ValueError`` where they cannot be those of the model."""
+    name = type(model).__name__
+    if isinstance(model, IncrementalState):
+        model = model.model
+    if isinstance(model, MarginalMixture | JointNormalMixture | MultivariateNormal):
+        d = model.d
+    elif isinstance(model, ExponentialFamily):
+        d = 1
+    else:
+        raise ValueError(f"columns are those of a law; a {name} has none")
+    several = isinstance(columns, Iterable) and not isinstance(columns, str | dict)
+    listed = list(columns) if several else []
+    if not listed or not all(isinstance(column, str) for column in listed):
+        raise ValueError(f"columns must be a sequence of strings, got {columns!r}")
+    twice = [column for k, column in enumerate(listed) if column in listed[:k]]
+    if twice:
+        raise ValueError(f"columns must be different, got {twice[0]!r} twice")
+    if len(listed) != d:
+        raise ValueError(f"columns must be {d}, as the {name} has; got {len(listed)}")
+    return tuple(map(str, listed))
 
 
 def _encode(value: Any) -> Any:

@@ -43,6 +43,26 @@ def test_contributions_sum_to_the_measure(measure):
     np.testing.assert_allclose(parts.sum(), value(portfolio, measure), rtol=1e-12)
 
 
+def test_moments_are_those_of_what_is_held():
+    """A column without a weight may have no variance, or no mean."""
+    portfolio = Portfolio(MODEL, W)
+    np.testing.assert_allclose(portfolio.mean(), W @ MODEL.mean(), rtol=1e-12)
+    deviation = np.sqrt(W @ MODEL.cov() @ W)
+    np.testing.assert_allclose(portfolio.standard_deviation(), deviation, rtol=1e-12)
+    for alpha in (1.5, 0.9):  # of the first column the variance is infinite at 0.9
+        skewed = normix.NormalInverseGamma.from_classical(
+            mu=np.array([0.3, 0]),
+            gamma=np.array([0, 0.1]),
+            sigma=np.eye(2),
+            alpha=alpha,
+            beta=1,
+        )
+        held = Portfolio(skewed, [2.0, 0])
+        assert held.mean() == pytest.approx(0.6)
+        second = 4 / (alpha - 1) if alpha > 1 else np.inf  # E[Y] = 1/(alpha - 1)
+        assert held.standard_deviation() == pytest.approx(np.sqrt(second))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "measure",

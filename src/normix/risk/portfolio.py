@@ -76,11 +76,11 @@ class Portfolio(eqx.Module):
 
     def mean(self) -> Float[Array, ""]:
         """The mean of the return."""
-        return self.weights @ self.model.mean()
+        return self.law.mean()
 
     def standard_deviation(self) -> Float[Array, ""]:
         """The standard deviation of the return."""
-        return jnp.sqrt(self.weights @ self.model.cov() @ self.weights)
+        return self.law.std()
 
     def value_at_risk(self, level: ArrayLike) -> Float[Array, "..."]:
         """As of :meth:`~normix.UnivariateNormalMixture.value_at_risk`."""
