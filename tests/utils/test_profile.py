@@ -18,7 +18,7 @@ from normix import (
     UnivariateNormalInverseGaussian,
     UnivariateVarianceGamma,
 )
-from normix.utils import _profile
+from normix.utils import _profile, _ridge
 from normix.utils.plotting import plot_profile
 
 FITTER = BatchEMFitter(tol=1e-5, max_iter=2000)
@@ -36,7 +36,7 @@ PAIRS = np.asarray(
 
 def profiled(family: Any, data: np.ndarray, name: str, values: list[float]) -> Any:
     start = FITTER.fit(family.default_init(data), data).model
-    return _profile.profile(start, data, name, np.array(values), FITTER, "raise")
+    return _ridge.profile(start, data, name, np.array(values), FITTER, "raise")
 
 
 def by_scipy(lam: float | None = None, mu: float | None = None) -> float:
@@ -70,7 +70,7 @@ def test_profile_is_the_greatest_likelihood(name: str) -> None:
     values = [0.4, 0.9, 2.0] if name == "lam" else [-0.1, 0.25, 0.6]
     found = profiled(UnivariateNormalInverseGaussian, X, name, values)
     for value, ll, model in zip(*found, strict=True):
-        assert _profile.parameter(model, name) == pytest.approx(value)
+        assert _ridge.parameter(model, name) == pytest.approx(value)
         assert ll == pytest.approx(by_scipy(**{name: value}), abs=2e-4)
         own = float(model.marginal_log_likelihood(X)) * len(X)
         assert ll == pytest.approx(own, abs=1e-8)
@@ -100,16 +100,25 @@ def test_profile_of_a_skew_t_shape_is_that_of_a_held_mixing_law() -> None:
         assert np.abs(scores[-1]) > np.abs(scores[:-1]).max()
 
 
+def test_a_value_without_a_maximum_is_left_out() -> None:
+    """A variance gamma law has a pole at μ for α ≤ 1/2: here on the first row."""
+    start = UnivariateVarianceGamma.from_classical(
+        mu=X[0], gamma=0.0, sigma=2.0, alpha=0.3, beta=0.3
+    )
+    found = _ridge.profile(start, X, "alpha", np.array([0.3, 2.0]), FITTER, "raise")
+    assert np.isnan(found.log_likelihoods[0]) and np.isfinite(found.log_likelihoods[1])
+
+
 def test_interval_by_signed_roots() -> None:
     values = np.array([-3.0, -1.0, 0.0, 2.0, 4.0])
     gaps = (values - 0.5) ** 2 / 0.49  # a normal likelihood of deviation 0.7
-    ends = _profile.interval(values, gaps, 0.5, stats.chi2(1).ppf(0.95))
+    ends = _ridge.interval(values, gaps, 0.5, stats.chi2(1).ppf(0.95))
     np.testing.assert_allclose(ends, 0.5 + 0.7 * stats.norm.ppf([0.025, 0.975]))
-    ends = _profile.interval(values[2:], gaps[2:], 0.5, stats.chi2(1).ppf(0.95))
+    ends = _ridge.interval(values[2:], gaps[2:], 0.5, stats.chi2(1).ppf(0.95))
     assert np.isnan(ends[0]) and ends[1] == pytest.approx(0.5 + 0.7 * 1.959964)
     # Of a likelihood with several maxima the end that is next to the highest.
     values = np.array([0.0, 1.0, 2.0, 3.0])
-    _, end = _profile.interval(values, np.array([0.0, 5.0, 2.0, 9.0]), 0.0, 3.84)
+    _, end = _ridge.interval(values, np.array([0.0, 5.0, 2.0, 9.0]), 0.0, 3.84)
     assert 0 < end < 1
 
 
@@ -117,7 +126,22 @@ def test_interval_without_some_fits() -> None:
     values = np.array([-3.0, -1.0, 0.0, 2.0, 4.0])
     gaps = (values - 0.5) ** 2 / 0.49
     gaps[4] = np.nan
-    assert np.isfinite(_profile.interval(values, gaps, 0.5, 3.84)).all()
+    assert np.isfinite(_ridge.interval(values, gaps, 0.5, 3.84)).all()
+
+
+def test_an_end_between_values_far_apart_is_found_by_fits() -> None:
+    """The gap as a function of the value: (log value)², steep at first."""
+    asked = []
+
+    def fit(start: Any, value: float) -> tuple[Any, float]:
+        asked.append(value)
+        return start, -0.5 * np.log(value) ** 2
+
+    values = np.array([0.5, 1000.0])
+    found = _ridge.Profile(values, -0.5 * np.log(values) ** 2, [None, None])  # pyright: ignore
+    found, ends = _ridge.refined(found, fit, 0.0, 1.0, 1.0)
+    assert np.isnan(ends[0]) and ends[1] == pytest.approx(np.e, rel=0.02)
+    assert (np.diff(found.values) > 0).all() and set(asked) <= set(found.values)
 
 
 def drawn(ax: Any, label: str) -> np.ndarray:
@@ -131,7 +155,7 @@ def test_picture_of_a_shape() -> None:
     figure = plot_profile(fit.model, X, "lam", values, level=0.9, fitter=FITTER)
     left, right = figure.axes
     at, gaps = drawn(left, "fit at a value")
-    np.testing.assert_array_equal(at, np.sort(values))
+    assert set(values) <= set(at) and len(at) < len(values) + 8
     best = by_scipy()
     expected = [2 * (best - by_scipy(lam=value)) for value in at]
     np.testing.assert_allclose(gaps, expected, atol=2e-3)
@@ -142,20 +166,20 @@ def test_picture_of_a_shape() -> None:
     np.testing.assert_allclose(drawn(left, f"χ², 90 %: {cut:.3g}")[1], cut)
     marked = [one for one in left.lines if one.get_label() == "_end"]
     ends = [np.asarray(one.get_xdata())[0] for one in marked]
-    # There SciPy's search finds the quantile, to what the interpolation gives.
+    # There SciPy's search finds the quantile.
     for end in ends:
-        assert 2 * (best - by_scipy(lam=float(end))) == pytest.approx(cut, rel=0.05)
+        assert 2 * (best - by_scipy(lam=float(end))) == pytest.approx(cut, rel=0.03)
     assert len(ends) == 2
     label = figure.legends[0].get_texts()[-1].get_text()
     assert label == f"90 % interval: {ends[0]:.3g} to {ends[1]:.3g}"
     # The curve passes through the points.
     x, curve = drawn(left, "_profile")
-    np.testing.assert_allclose(np.interp(at, x, curve), gaps, rtol=0.02, atol=0.01)
+    np.testing.assert_allclose(np.interp(at, x, curve), gaps, rtol=0.02, atol=0.02)
     x, mu = drawn(right, "_curve")
-    assert len(x) == 7 and (np.diff(x) > 0).all()
+    assert len(x) == len(at) + 1 and (np.diff(x) > 0).all()
     assert right.get_ylabel() == "location μ"
     assert left.get_xlabel() == right.get_xlabel() == "shape λ, E[Y] = 1"
-    assert left.get_ylabel() == "twice the log-likelihood below maximum"
+    assert left.get_ylabel() == "twice the fall of log-likelihood"
 
 
 def test_picture_with_gaps_and_a_function_along() -> None:
@@ -186,8 +210,8 @@ def test_what_cannot_be_held_is_refused() -> None:
     refused: list[tuple[Any, str, Any, Any, str]] = [
         (nig, "p", values, None, "name must be one of lam, mu for a Univariate"),
         (nig, "lam", values[:1], None, "values must be at least 2 different ones"),
-        (nig, "lam", values - 0.5, None, "values of lam must exceed 0, got 0"),
-        (vg, "alpha", values, None, "values of alpha must exceed 0.5, got 0.5"),
+        (nig, "lam", values - 0.5, None, "values of lam must be positive, got 0"),
+        (vg, "p", values, None, "name must be one of alpha, mu for a Univariate"),
         (nig, "lam", np.ones((2, 2)), None, r"values must have shape \(n,\)"),
         (nig, "mu", values, BatchEMFitter(fix={"mu": [0.0]}), "fitter holds mu itself"),
         (nig, "lam", values, BatchEMFitter(symmetric=True), "cannot hold anything els"),

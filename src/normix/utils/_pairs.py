@@ -247,7 +247,7 @@ def _draw_pair(
     draw_contours(ax, density, draws, shares, grids)
     ax.set_xlim(ends[0])
     ax.set_ylim(ends[1])
-    plain_ticks(ax)
+    plain_ticks(ax, 4)
 
 
 def _draw_margin(ax: Axes, law: Any, column: Column, ends: tuple[float, float]) -> None:
@@ -262,7 +262,7 @@ def _draw_margin(ax: Axes, law: Any, column: Column, ends: tuple[float, float]) 
     ax.set_ylim(heights.min() / 5, 2 * top)
     ax.set_xlim(ends)
     ticker = require("matplotlib.ticker")
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_locator(ticker.LogLocator(numticks=4))
     ax.yaxis.set_minor_locator(ticker.NullLocator())
     ax.yaxis.tick_right()

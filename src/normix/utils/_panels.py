@@ -55,10 +55,10 @@ def few_ticks(ax: Axes) -> None:
     ax.yaxis.set_minor_locator(ticker.NullLocator())
 
 
-def plain_ticks(ax: Axes) -> None:
+def plain_ticks(ax: Axes, most: int = 5) -> None:
     ticker = require("matplotlib.ticker")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(ticker.MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(ticker.MaxNLocator(nbins=most, steps=[1, 2, 5, 10]))
 
 
 def given_or_new(

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from normix._arrays import as_series
-from normix.distributions.gamma import Gamma
-from normix.distributions.inverse_gamma import InverseGamma
-from normix.distributions.inverse_gaussian import InverseGaussian
 from normix.fitting.em.batch import BatchEMFitter
 from normix.mixtures.marginal import MarginalMixture
 from normix.utils._laws import names_of
 from normix.utils._panels import check_level, given_or_new, legend_above, plain_ticks
+from normix.utils._ridge import (
+    SHAPES,
+    Profile,
+    fit_of,
+    parameter,
+    profile,
+    refined,
+    signed_roots,
+)
 from normix.utils._theme import CONTRAST, GREY, MODEL, law_styles, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Of families with one: the parameter of the mixing law that is not its unit.
-_SHAPES: dict[type, str] = {
-    Gamma: "alpha",
-    InverseGamma: "alpha",
-    InverseGaussian: "lam",
-}
 _WORDS = {
     "p": "order p",
     "mu": "location μ",
@@ -37,17 +36,6 @@ _WORDS = {
     "lam": "shape λ, E[Y] = 1",
     "alpha_bar": "ᾱ = √(ab)",
 }
-
-
-class Profile(NamedTuple):
-    """Fits along the ridge, in the order of the values.
-
-    ``log_likelihoods``: of all rows, NaN where there is no maximum.
-    """
-
-    values: Float[np.ndarray, " k"]
-    log_likelihoods: Float[np.ndarray, " k"]
-    models: list[MarginalMixture]
 
 
 def plot_profile(
@@ -85,9 +73,10 @@ def plot_profile(
     outwards from the value next to the estimate. The first panel has twice the
     log-likelihood below the maximum, and the interval where that is no more than the
     quantile of the chi-squared law of one degree of freedom (Wilks, Ann. Math. Statist.
-    9, 1938), which ends between values by interpolation of the signed root. An end
-    that the values do not reach is not marked; the panel goes up to five times the
-    quantile. A value at which the likelihood has no maximum is left out.
+    9, 1938); its ends are found by interpolation of the signed root between values, and
+    a few more fits there. An end that the values do not reach is not marked; the panel
+    goes up to five times the quantile. A value at which the likelihood has no maximum
+    is left out.
 
     **Raises**: ``ValueError`` for a parameter that cannot be held, values that do not
     fit, a fitter that holds it or has a rule of its own, and data as for a fit.
@@ -112,9 +101,16 @@ def plot_profile(
     if found.log_likelihoods[top] > best:
         best, estimate = found.log_likelihoods[top], found.models[top]
     centre = parameter(estimate, name)
-    gaps = np.maximum(2 * (best - found.log_likelihoods), 0.0)
     cut = _chi_squared(level)
-    ends = interval(found.values, gaps, centre, cut)
+    fit = fit_of(name)
+    found, ends = refined(
+        found,
+        lambda start, value: fit(start, X, name, value, fitter, missing),
+        best,
+        centre,
+        cut,
+    )
+    gaps = found.gaps(best)
 
     figure, panels = given_or_new(axes, 2, size=(4.4, 3.5))
     _draw_gaps(panels[0], found.values, gaps, centre, ends, cut, level)
@@ -130,136 +126,6 @@ def plot_profile(
     return figure
 
 
-def profile(
-    start: MarginalMixture,
-    X: ArrayLike,
-    name: str,
-    values: Float[np.ndarray, " k"],
-    fitter: BatchEMFitter,
-    missing: str,
-) -> Profile:
-    """Fits with one parameter held at each value, each from its neighbour's."""
-    values = np.sort(values)
-    first = int(np.abs(values - parameter(start, name)).argmin())
-    models: list[Any] = [None] * len(values)
-    log_likelihoods = np.full(len(values), np.nan)
-    for direction in (range(first, len(values)), range(first - 1, -1, -1)):
-        last = start if models[first] is None else models[first]
-        for k in direction:
-            fit = _at_shape if name in _SHAPES.values() else _at_fixed
-            last, log_likelihoods[k] = fit(last, X, name, values[k], fitter, missing)
-            models[k] = last
-    if np.isnan(log_likelihoods).all():
-        raise ValueError(
-            f"at none of the values of {name} has the likelihood a maximum"
-        )
-    return Profile(values, log_likelihoods, models)
-
-
-def _at_fixed(
-    model: MarginalMixture,
-    X: ArrayLike,
-    name: str,
-    value: float,
-    fitter: BatchEMFitter,
-    missing: str,
-) -> tuple[MarginalMixture, float]:
-    fixed = {**(fitter.fix or {}), name: value if name == "p" else np.full(1, value)}
-    result = dataclasses.replace(fitter, fix=fixed).fit(model, X, missing=missing)
-    if result.unbounded or result.diverged:
-        return model, np.nan
-    return result.model, float(result.log_likelihood) * result.n_obs
-
-
-def _at_shape(
-    model: MarginalMixture,
-    X: ArrayLike,
-    name: str,
-    value: float,
-    fitter: BatchEMFitter,
-    missing: str,
-) -> tuple[MarginalMixture, float]:
-    """EM with the mixing law held: of the shape in question it is the only freedom."""
-    model = _with_shape(model, value)
-    last = previous = np.nan
-    for _ in range(fitter.max_iter):
-        sums = model.e_step_sums(X, missing=missing)
-        now = float(sums.log_likelihood)
-        gain = now - last
-        # Little is gained, and little more, if gains go on as a geometric sequence.
-        if gain <= fitter.tol and gain * gain <= fitter.tol * (previous - gain):
-            return model, now
-        previous = gain
-        last = now
-        model = model.m_step_normal(sums.expectations())
-    return model, float(model.e_step_sums(X, missing=missing).log_likelihood)
-
-
-def _with_shape(model: MarginalMixture, value: float) -> MarginalMixture:
-    """The model in another shape of Y, whose unit is its mean; of skew t, β/α."""
-    law = model.joint.subordinator
-    if isinstance(law, InverseGaussian):
-        unit, shape = law.mu, {"lam": value, "mu_ig": 1.0}
-    else:
-        assert isinstance(law, Gamma | InverseGamma)
-        inverse = isinstance(law, InverseGamma)
-        unit = law.beta / law.alpha if inverse else law.alpha / law.beta
-        shape = {"alpha": value, "beta": value}
-    same = type(model)(model.joint.rescaled(1 / unit))
-    return same.replace(**{key: jnp.asarray(x) for key, x in shape.items()})
-
-
-def parameter(model: MarginalMixture, name: str) -> float:
-    """The value of a parameter that can be profiled."""
-    law: Any = model.joint.subordinator
-    if name == "mu":
-        return float(model.joint.mu[0])
-    if name == "lam":
-        return float(law.lam / law.mu)
-    return float(law.gig_params()[0]) if name == "p" else float(law.alpha)
-
-
-def signed_roots(
-    values: Float[np.ndarray, " k"], gaps: Float[np.ndarray, " k"], centre: float
-) -> Callable[[Any], Float[np.ndarray, "..."]]:
-    """The root of a gap with the sign of its side, interpolated between values.
-
-    It is nearly linear in the parameter, and 0 at the maximum, ``centre``.
-    """
-    from scipy import interpolate  # here, for a quick import of normix
-
-    used = np.isfinite(gaps) & (values != centre)
-    at = np.append(values[used], centre)
-    roots = np.append(np.sqrt(gaps[used]) * np.sign(values[used] - centre), 0.0)
-    order = np.argsort(at)
-    return interpolate.PchipInterpolator(at[order], roots[order])
-
-
-def interval(
-    values: Float[np.ndarray, " k"],
-    gaps: Float[np.ndarray, " k"],
-    centre: float,
-    cut: float,
-) -> Float[np.ndarray, " 2"]:
-    """Where the gaps pass ``cut``, NaN for an end that the values do not reach."""
-    from scipy import optimize  # here, for a quick import of normix
-
-    roots = signed_roots(values, gaps, centre)
-    beyond = np.isfinite(gaps) & (gaps >= cut)
-    ends = np.full(2, np.nan)
-    for k, sign in enumerate((-1.0, 1.0)):
-        outer = values[beyond & (sign * (values - centre) > 0)]
-        if len(outer):
-            # From the nearest that is beyond, to the maximum.
-            nearest = outer[np.abs(outer - centre).argmin()]
-
-            def excess(value: float, side: float = sign) -> float:
-                return float(side * roots(value)) - np.sqrt(cut)
-
-            ends[k] = optimize.brentq(excess, centre, nearest)
-    return ends
-
-
 def _chi_squared(level: float) -> float:
     from scipy import special  # here, for a quick import of normix
 
@@ -272,7 +138,7 @@ def _checked(
     if not isinstance(model, MarginalMixture):
         raise ValueError(f"model must be a mixture, got a {type(model).__name__}")
     law = model.joint.subordinator
-    can = ["p"] if law.has_order else [_SHAPES[type(law)]]
+    can = ["p"] if law.has_order else [SHAPES[type(law)]]
     can += ["mu"] if model.d == 1 else []
     if name not in can:
         raise ValueError(
@@ -285,11 +151,9 @@ def _checked(
         raise ValueError(str(error).replace("X", "values", 1)) from None
     if len(at) < 2:
         raise ValueError(f"values must be at least 2 different ones, got {len(at)}")
-    held = name in _SHAPES.values()
-    # Below it the density has a pole, which one row suffices to reach.
-    least = 0.5 * model.d if isinstance(law, Gamma) else 0.0
-    if held and at[0] <= least:
-        raise ValueError(f"values of {name} must exceed {least:g}, got {at[0]:g}")
+    held = name in SHAPES.values()
+    if held and at[0] <= 0:
+        raise ValueError(f"values of {name} must be positive, got {at[0]:g}")
     if name in (fitter.fix or {}):
         raise ValueError(f"fitter holds {name} itself; leave it out of its fix")
     if fitter.eta_update is not None:
@@ -303,11 +167,11 @@ def _default_along(
     model: MarginalMixture, name: str
 ) -> tuple[Callable[[Any], ArrayLike], str]:
     law = model.joint.subordinator
-    if name in _SHAPES.values():
+    if name in SHAPES.values():
         return (lambda m: m.joint.mu), _WORDS["mu"]
     if law.has_order:
         return _alpha_bar, _WORDS["alpha_bar"]
-    other = _SHAPES[type(law)]
+    other = SHAPES[type(law)]
     return (lambda m: parameter(m, other)), _WORDS[other]
 
 
@@ -343,7 +207,7 @@ def _draw_gaps(
     ax.plot([], [], color=CONTRAST, lw=1.0, ls=":", label=label)
     # Far from the maximum the rest would be flat.
     ax.set_ylim(0.0, min(1.08 * max(gaps[seen].max(), 1.2 * cut), 5 * cut))
-    ax.set_ylabel("twice the log-likelihood below maximum")
+    ax.set_ylabel("twice the fall of log-likelihood")
 
 
 def _draw_along(

@@ -109,6 +109,10 @@ def _draw(
     ax.set_ylim(0.2 / n, 1.0)
     ticker = require("matplotlib.ticker")
     ax.yaxis.set_minor_locator(ticker.NullLocator())
-    ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    decades = np.log10(grid[-1] / grid[0])
+    if decades < 2:  # where powers of ten alone would be one or two
+        ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    else:
+        ax.xaxis.set_major_locator(ticker.LogLocator(numticks=6))
     ax.xaxis.set_minor_formatter(ticker.NullFormatter())
