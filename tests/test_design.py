@@ -128,6 +128,7 @@ UPPER = (
     "normix.fitting",
     "normix.uncertainty",
     "normix.risk",
+    "normix.diagnostics",
     "normix.io",
     "normix.cli",
     "normix.utils",
@@ -142,11 +143,18 @@ LAYERS = {
     "fitting": ((), ()),
     "uncertainty": ((), ()),
     "risk": ((), ()),
+    "diagnostics": ((), ()),
 }
 OWN = {
     "fitting": ("normix.fitting",),
     "uncertainty": ("normix.fitting", "normix.uncertainty"),
     "risk": ("normix.fitting", "normix.uncertainty", "normix.risk"),
+    "diagnostics": (
+        "normix.fitting",
+        "normix.uncertainty",
+        "normix.diagnostics",
+        "normix.utils",
+    ),
 }
 
 

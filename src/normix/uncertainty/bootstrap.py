@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -110,6 +110,14 @@ def _of_models(models: Any, f: Callable[[Any], ArrayLike]) -> Array:
     return jax.vmap(lambda model: jnp.asarray(f(model)))(models)
 
 
+def _with_gaps(key: PRNGKeyArray, model: Any, rows: Array) -> Array:
+    """As many draws from the model as there are rows, with their gaps."""
+    return jnp.where(jnp.isnan(rows), jnp.nan, model.rvs(len(rows), key=key))
+
+
+drawn_like = jax.jit(_with_gaps)
+
+
 @partial(jax.jit, static_argnums=(3, 4))
 def _drawn(
     key: PRNGKeyArray, model: MarginalMixture, rows: Any, kind: str, length: int
@@ -117,8 +125,7 @@ def _drawn(
     """Resampled data, as many rows as there are."""
     rows, m = jnp.asarray(rows), len(rows)
     if kind == "parametric":
-        # With the gaps of the data.
-        return jnp.where(jnp.isnan(rows), jnp.nan, model.rvs(m, key=key))
+        return _with_gaps(key, model, rows)
     if kind == "rows":
         return rows[jax.random.randint(key, (m,), 0, m)]
     starts = jax.random.randint(key, (-(-m // length),), 0, m - length + 1)
@@ -135,13 +142,50 @@ def _fitted(
     length: int,
     missing: str,
 ) -> Any:
-    """Fits to as many resamples as there are keys, side by side."""
+    """As many resamples as there are keys, and fits to them, side by side."""
 
     def one(key):
         drawn = _drawn(key, model, rows, kind, length)
-        return fitter.fit(model, drawn, missing=missing)
+        return drawn, fitter.fit(model, drawn, missing=missing)
 
     return jax.vmap(one)(keys)
+
+
+class Refit(NamedTuple):
+    """A resample, the model fitted to it, and how the fit ended."""
+
+    rows: Any
+    model: Any
+    outcome: int
+
+
+def refits(
+    model: MarginalMixture,
+    rows: Any,
+    n: int,
+    *,
+    key: PRNGKeyArray,
+    kind: str,
+    fitter: BatchEMFitter,
+    length: int = 1,
+    batch: int = 1,
+    missing: str = "raise",
+) -> Iterator[Refit]:
+    """Fits to ``n`` resamples of checked rows; see :func:`bootstrap`."""
+    keys = jax.random.split(key, n)
+    for begin in range(0, n, batch):
+        if batch == 1:
+            drawn = np.asarray(_drawn(keys[begin], model, rows, kind, length))
+            fit = fitter.fit(model, drawn, missing=missing)
+            yield Refit(drawn, fit.model, int(fit.outcome))
+            continue
+        # The last batch is as long as the others, and cut.
+        chosen = np.minimum(np.arange(begin, begin + batch), n - 1)
+        how = kind, length, missing
+        every, fits = _fitted(keys[chosen], fitter, model, rows, *how)
+        for k, outcome in enumerate(np.asarray(fits.outcome)[: n - begin]):
+            one = jax.tree.map(lambda leaf, k=k: leaf[k], fits.model)
+            yield Refit(every[k], one, int(outcome))
 
 
 def bootstrap(
@@ -167,9 +211,10 @@ def bootstrap(
     - ``fitter``: by default ``BatchEMFitter()``; what the fit of ``model`` held, this
       has to hold as well.
     - ``batch``: how many fits one compiled call makes side by side. With 1 each runs on
-      the programs of a single fit, which on a CPU is as fast and compiles nothing; on
-      an accelerator more fill the machine. A batch takes memory for as many copies of
-      the data, with a dozen columns besides.
+      the programs of a single fit and nothing is compiled. A batch compiles for some
+      seconds, and then fits small data several times as fast; on an accelerator it
+      fills the machine. It takes memory for as many copies of the data, with a dozen
+      columns besides.
     - ``progress``: whether to count the fits on standard error.
     - ``missing``: as of :meth:`BatchEMFitter.fit`; draws from ``model`` have the gaps
       of ``X``.
@@ -200,28 +245,13 @@ def bootstrap(
     if length > m:
         raise ValueError(f"blocks of {length} rows are longer than the {m} rows of X")
     asked = BatchEMFitter() if fitter is None else fitter
-    keys = jax.random.split(key, n)
-
     models, outcomes = [], []
+    how = {"kind": kind, "length": length, "batch": batch, "missing": missing}
     with Counter(n, "fits", shown=progress) as counter:
-        for begin in range(0, n, batch):
-            if batch == 1:
-                drawn = _drawn(keys[begin], model, rows, kind, length)
-                fit = asked.fit(model, np.asarray(drawn), missing=missing)
-                parts = [(int(fit.outcome), fit.model)]
-            else:
-                # The last batch is as long as the others, and cut.
-                chosen = np.minimum(np.arange(begin, begin + batch), n - 1)
-                how = kind, length, missing
-                fits = _fitted(keys[chosen], asked, model, rows, *how)
-                parts = [
-                    (int(outcome), jax.tree.map(lambda leaf, k=k: leaf[k], fits.model))
-                    for k, outcome in enumerate(np.asarray(fits.outcome)[: n - begin])
-                ]
-            for outcome, fitted in parts:
-                outcomes.append(outcome)
-                if outcome == Outcome.CONVERGED:
-                    models.append(fitted)
+        for refit in refits(model, rows, n, key=key, fitter=asked, **how):
+            outcomes.append(refit.outcome)
+            if refit.outcome == Outcome.CONVERGED:
+                models.append(refit.model)
             failed = len(outcomes) - len(models)
             counter.tell(len(outcomes), f", {failed} failed")
     if not models:
