@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from normix._cli.check import check
 from normix._cli.fit import fit
 from normix._cli.risk import risk
 from normix._cli.sample import sample
@@ -15,5 +16,5 @@ def main() -> None:
     """Fit heavy-tailed, skewed distributions to data, and use them."""
 
 
-for command in (fit, risk, sample):
+for command in (fit, check, risk, sample):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""The data that a fit is asked for, checked."""
+"""The data that a command is asked for, checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def load_data(
     Missing entries are NaN, or their rows left out, as ``missing`` says. Returns are
     between a row and the next, where both have a price.
 
-    **Raises**: :class:`Failure` for what cannot be read or cannot be fitted.
+    **Raises**: :class:`Failure` for what cannot be read.
     """
     if file is None and prices:
         raise Failure("--returns needs a FILE of prices; the data shipped are returns")
@@ -31,7 +31,6 @@ def load_data(
     table = _log_returns(table) if prices else table
     if np.isnan(table.values).any():
         table = _kept(table, missing)
-    _check_rank(table)
     return table
 
 
@@ -92,8 +91,8 @@ def _log_returns(table: Table) -> Table:
     )
 
 
-def _check_rank(table: Table) -> None:
-    """Refuse data to which no full dispersion can be fitted."""
+def check_rank(table: Table) -> None:
+    """Raise :class:`Failure` for data to which no full dispersion can be fitted."""
     X, names = table.values, np.array(table.columns)
     n, d = X.shape
     if n < d + 1:

@@ -156,10 +156,12 @@ def fit(
 
 
 def _load(file: str | None, columns: str | None, prices: bool, missing: str) -> Table:
-    from normix._cli.data import load_data
+    from normix._cli.data import check_rank, load_data
 
     chosen = None if columns is None else [name.strip() for name in columns.split(",")]
-    return load_data(file, chosen, prices, missing)
+    table = load_data(file, chosen, prices, missing)
+    check_rank(table)
+    return table
 
 
 def _best(table: Table, options: dict[str, Any], factors: int | None) -> EMResult:
@@ -169,7 +171,7 @@ def _best(table: Table, options: dict[str, Any], factors: int | None) -> EMResul
     import normix
     from normix._cli.summary import standardised
 
-    click.echo(f"Fitting {_size(table)}, all families", err=True)
+    click.echo(f"Fitting {table.description}, all families", err=True)
     jax.config.update("jax_enable_x64", True)
     normix.cache_compilations()
     fitter = normix.BatchEMFitter(**options)
@@ -208,7 +210,7 @@ def _fit(
     """The fit, with its model in the scale where E[Y] = 1."""
     from normix._cli.progress import progress
 
-    click.echo(f"Fitting {_size(table)}", err=True)
+    click.echo(f"Fitting {table.description}", err=True)
     with (
         contextlib.ExitStack() as iterating,
         progress(
@@ -247,7 +249,7 @@ def _report(result: EMResult, table: Table, start: float) -> None:
     from normix.utils._text import words
 
     title = words(type(result.model).__name__)
-    click.echo(f"{title[0].upper()}{title[1:]} distribution, {_size(table)}\n")
+    click.echo(f"{title[0].upper()}{title[1:]} distribution, {table.description}\n")
     click.echo(summary(result, table.values, table.columns))
     iterations = "1 iteration" if result.n_iter == 1 else f"{result.n_iter} iterations"
     seconds = time.perf_counter() - start
@@ -257,16 +259,6 @@ def _report(result: EMResult, table: Table, start: float) -> None:
 def _missing(table: Table) -> str:
     """What a fit is to do about missing entries: those left are to be used."""
     return "em" if any(map(math.isnan, table.values.ravel())) else "raise"
-
-
-def _size(table: Table) -> str:
-    n, d = table.values.shape
-    columns = "1 column" if d == 1 else f"{d} columns"
-    labels = table.labels
-    span = f", {labels[0]} to {labels[-1]}" if labels else ""
-    gaps = sum(map(math.isnan, table.values.ravel()))
-    missing = f", {100 * gaps / (n * d):.3g}% of the entries missing" if gaps else ""
-    return f"{n} rows of {columns}{span}{missing}"
 
 
 def _write(result: EMResult, table: Table, plot: str | None, save: str | None) -> None:

@@ -27,6 +27,16 @@ class Table(NamedTuple):
     lines: tuple[int, ...]
     labels: tuple[str, ...] | None  # the column of row labels, if there is one
 
+    @property
+    def description(self) -> str:
+        """Its size, the first and the last label, and the share of missing entries."""
+        n, d = self.values.shape
+        columns = "1 column" if d == 1 else f"{d} columns"
+        span = f", {self.labels[0]} to {self.labels[-1]}" if self.labels else ""
+        gaps = int(np.isnan(self.values).sum())
+        share = f", {100 * gaps / (n * d):.3g}% of the entries missing" if gaps else ""
+        return f"{n} rows of {columns}{span}{share}"
+
 
 def read_table(
     lines: Iterable[str], columns: Sequence[str] | None = None, missing: bool = False
