@@ -1,8 +1,8 @@
 """``python -m benchmarks [OUT.json [SUITE ...]]``: timings, printed and as JSON.
 
-The suites are cold, kernel, gig, em, fits, large, inference and missing; all of them
-unless some are named. How far fits of difficult data get is shown by ``python -m
-benchmarks.difficult``.
+The suites are cold, kernel, gig, em, fits, large, inference, missing, risk and
+goodness; all of them unless some are named. How far fits of difficult data get is shown
+by ``python -m benchmarks.difficult``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,18 @@ def processor() -> str:
 
 def main() -> None:
     """Run the benchmarks in turn."""
-    from benchmarks import cold, em, fits, gig, inference, kernel, large, missing
+    from benchmarks import (
+        cold,
+        em,
+        fits,
+        gig,
+        goodness,
+        inference,
+        kernel,
+        large,
+        missing,
+        risk,
+    )
     from benchmarks.timing import show
 
     default = Path(__file__).parent / "results" / "latest.json"
@@ -54,6 +65,8 @@ def main() -> None:
         "large": ("Rows on disk", large.run),
         "inference": ("Standard errors", inference.run),
         "missing": ("Missing entries", missing.run),
+        "risk": ("Risk", risk.run),
+        "goodness": ("Goodness of fit", goodness.run),
     }
     chosen = sys.argv[2:] or list(suites)
     if unknown := set(chosen) - set(suites):

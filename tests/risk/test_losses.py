@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 import normix
 
@@ -167,3 +167,19 @@ def test_sums_over_periods():
         t.aggregate(10)
     with pytest.raises(ValueError, match="must be positive"):
         NIG.aggregate(0)
+
+
+def test_only_losses_need_a_mean():
+    """Of a law whose gains have none; its tail of losses falls exponentially."""
+    law = normix.UnivariateNormalInverseGamma.from_classical(
+        mu=0.0, gamma=1.0, sigma=1.0, alpha=0.9, beta=1.0
+    )
+    value, level = law.value_at_risk(0.95), 0.95
+    excess, _ = integrate.quad(lambda x: float(law.cdf(x)), -60, -float(value))
+    np.testing.assert_allclose(
+        law.expected_shortfall(level), value + excess / 0.05, rtol=1e-7
+    )
+    with pytest.raises(ValueError, match="gains of this law have no mean"):
+        law.expectile(level)
+    with pytest.raises(ValueError, match="losses of this law have no mean"):
+        law.affine(-1.0).expected_shortfall(level)

@@ -181,7 +181,7 @@ class UnivariateNormalMixture(MarginalMixture):
         **Raises**: ``ValueError`` for a level outside ``(0, 1)``, and for a law whose
         losses have no mean.
         """
-        self._check_losses(1)
+        self._check_losses(gains=False)
         return measured(self.joint, _level(level), "expected_shortfall")
 
     def expectile(self, level: ArrayLike) -> Real:
@@ -192,7 +192,7 @@ class UnivariateNormalMixture(MarginalMixture):
 
         **Raises**: as :meth:`expected_shortfall`.
         """
-        self._check_losses(1)
+        self._check_losses(gains=True)
         return measured(self.joint, _level(level), "expectile")
 
     def partial_moment(self, x: ArrayLike, order: int = 1, upper: bool = False) -> Real:
@@ -215,15 +215,15 @@ class UnivariateNormalMixture(MarginalMixture):
 
         **Raises**: ``ValueError`` for a law without a mean.
         """
-        self._check_losses(1)
+        self._check_losses(gains=True)
         return omegas(self.joint, as_float(x))
 
-    def _check_losses(self, order: int) -> None:
-        """Raise ``ValueError`` where a mean of losses or gains is infinite."""
+    def _check_losses(self, *, gains: bool) -> None:
+        """Raise ``ValueError`` where the mean of losses, or of gains, is infinite."""
         if is_traced(self):
             return
-        for upper, name in ((False, "losses"), (True, "gains")):
-            if not bool(exists(self.joint, order, upper)):
+        for upper, name in ((False, "losses"), (True, "gains"))[: 1 + gains]:
+            if not bool(exists(self.joint, 1, upper)):
                 shape = abs(float(self.joint.subordinator.gig_params()[0]))
                 raise ValueError(
                     f"the {name} of this law have no mean: the shape of its mixing "

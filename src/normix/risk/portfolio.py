@@ -147,7 +147,7 @@ class Portfolio(eqx.Module):
         if not is_traced(at) and not 0 < float(at) < 1:
             raise ValueError(f"a level must be between 0 and 1, got {level}")
         if measure in ("expected_shortfall", "expectile"):
-            self.law._check_losses(1)
+            self.law._check_losses(gains=measure == "expectile")
         return at
 
 
