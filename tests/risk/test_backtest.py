@@ -276,5 +276,6 @@ def test_acerbi_szekely_without_a_mean():
     assert np.isinf(tested.expected_shortfall(0.9)).all()
     with pytest.raises(ValueError, match="finite expected shortfall"):
         tested.acerbi_szekely(0.9)
+    assert tested.summary([0.9]).rows[0][-1] == "none"
     with pytest.raises(ValueError, match="between 0 and 1"):
         tested.value_at_risk(1.2)

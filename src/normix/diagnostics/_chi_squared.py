@@ -26,7 +26,11 @@ def noncentral_tails(
     gap = np.sqrt(q) - np.sqrt(noncentrality)
     lower, upper = (gap > 0).astype(float), (gap <= 0).astype(float)
     some = np.where(gap > 0, special.chdtrc(d, gap**2), special.ndtr(gap)) > 0
-    lower[some], upper[some] = _mixed(0.5 * q[some], 0.5 * d, 0.5 * noncentrality[some])
+    # By magnitude of the mean, on which the number of terms depends.
+    size = np.where(some, np.ceil(np.log2(1 + noncentrality) / 2), -1)
+    for magnitude in np.unique(size[some]):
+        k = size == magnitude
+        lower[k], upper[k] = _mixed(0.5 * q[k], 0.5 * d, 0.5 * noncentrality[k])
     return lower, upper
 
 
@@ -40,8 +44,6 @@ def _mixed(
     """
     from scipy import special  # here, for a quick import of normix
 
-    if not len(x):
-        return x, x
     width = _DEVIATIONS * np.sqrt(mean) + 20
     first = np.maximum(np.floor(mean - width), 0.0)
     count = int(np.ceil(mean + width - first).max())

@@ -24,7 +24,10 @@ from jaxtyping import Float
 
 # What of an integrand is left out, and the rule's error: exp(-37) is 1e-16.
 _DROP = 37.0
-_ROWS = 256  # that share nodes
+# Rows that share nodes: so many at most, and of alike reach. A row far out would have
+# its many nodes multiplied by the number of the others.
+_ROWS = 256
+_RATIO = 64.0
 _BISECTIONS = 30  # the ends need not be exact
 
 
@@ -50,10 +53,15 @@ def nodes_of(
     of y of which the mean is finite.
     """
     b = np.maximum(b, np.finfo(float).tiny) if p <= 0 else b
-    order = np.argsort(b + more_b, kind="stable")
-    for begin in range(0, len(b), _ROWS):
-        rows = order[begin : begin + _ROWS]
-        here, far = b[rows], (b + more_b)[rows].max()
+    reach = b + more_b
+    order = np.argsort(reach, kind="stable")
+    end = 0
+    while end < len(b):
+        begin, least = end, reach[order[end]]
+        alike = int(np.searchsorted(reach[order], _RATIO * least, side="right"))
+        end = max(begin + 1, min(begin + _ROWS, alike))
+        rows = order[begin:end]
+        here, far = b[rows], reach[rows].max()
         step = _step(p, a + more_a, far)
         # f moves an integrand to the right, as a greater b does, or to the left.
         low = _end(p, a + more_a, float(here.min()), -1.0)

@@ -79,8 +79,8 @@ def tails_of(
         else:
             p, a, b = group.gig
             # Each entry seen is one more normal observation of Y.
-            known_b = b + np.cumsum(e**2, axis=1) - e**2
-            known_a = a + np.cumsum(g**2) - g**2
+            known_b = b + _sums_before(e**2)
+            known_a = a + _sums_before(g**2)
             columns = [
                 normal_tails(p - 0.5 * j, known_a[j], known_b[:, j], g[j], e[:, j])
                 for j in range(e.shape[1])
@@ -89,3 +89,10 @@ def tails_of(
         places = np.ix_(group.rows, group.columns)
         lower[places], upper[places] = found
     return lower, upper
+
+
+def _sums_before(x: Float[np.ndarray, "... k"]) -> Float[np.ndarray, "... k"]:
+    """Of each entry the sum of those before it."""
+    sums = np.zeros_like(x)
+    np.cumsum(x[..., :-1], axis=-1, out=sums[..., 1:])
+    return sums

@@ -165,7 +165,8 @@ class Backtest:
     def summary(self, levels: Sequence[float] = (0.95, 0.975, 0.99)) -> Summary:
         """A table of exceedances and of p-values of the tests; text when printed.
 
-        Acerbi & Szekely's is their test 2, one-sided.
+        "ES" is Acerbi & Szekely's test 2, one-sided; "none" where the expected
+        shortfall of a day is infinite or not positive.
 
         **Raises**: ``ValueError`` for a level outside ``(0, 1)``.
         """
@@ -173,15 +174,16 @@ class Backtest:
         rows = []
         for level in levels:
             exceeded = int(self.exceeded(level).sum())
-            tests = (self.kupiec, self.christoffersen, self.acerbi_szekely)
-            rows.append(
-                (
-                    f"{level:g}",
-                    f"{n * (1 - level):.1f}",
-                    f"{exceeded}",
-                    *(f"{test(level).pvalue:.3f}" for test in tests),
-                )
-            )
+            told = [
+                f"{test(level).pvalue:.3f}"
+                for test in (self.kupiec, self.christoffersen)
+            ]
+            # Of some laws there is no shortfall to test.
+            shortfall = self._seen(self.expected_shortfall(level))
+            exists = (np.isfinite(shortfall) & (shortfall > 0)).all()
+            of_size = f"{self.acerbi_szekely(level).pvalue:.3f}" if exists else "none"
+            expected = f"{n * (1 - level):.1f}"
+            rows.append((f"{level:g}", expected, f"{exceeded}", *told, of_size))
         failed = int((self.outcomes != Outcome.CONVERGED).sum())
         facts = (
             ("days", f"{n}"),
