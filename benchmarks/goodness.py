@@ -58,7 +58,7 @@ def pvalues(truth: Any, family: Any, simulations: int) -> np.ndarray:
         if family is normix.MultivariateNormal:
             model = family.fit_mle(X)
         else:
-            fit = family.default_init(X).fit(X)
+            fit: Any = family.default_init(X).fit(X)
             if not fit.converged:
                 continue
             model = fit.model
