@@ -21,7 +21,7 @@ from normix.fitting.em.batch import BatchEMFitter
 from normix.fitting.em.outcome import Outcome
 from normix.mixtures.charted import n_parameters
 from normix.mixtures.marginal import MarginalMixture
-from normix.uncertainty.bootstrap import Refit, drawn_like, refits
+from normix.uncertainty.bootstrap import DEFAULT_FITTER, Refit, drawn_like, refits
 
 _NAMES = {
     "ks": "Kolmogorov-Smirnov",
@@ -158,7 +158,7 @@ def test_fit(
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     rows, missing = _checked(model, X, names, refit, missing)
-    asked = BatchEMFitter() if fitter is None else fitter
+    asked = DEFAULT_FITTER if fitter is None else fitter
     if batch is None:
         batch = 1 if jax.default_backend() == "cpu" else n
     if batch < 1:

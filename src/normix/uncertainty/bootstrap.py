@@ -23,6 +23,8 @@ from normix.uncertainty.inference import inference
 
 KINDS = ("rows", "parametric", "block")
 METHODS = ("percentile", "bca")
+# One object, by whose identity compiled batches of fits are found again.
+DEFAULT_FITTER = BatchEMFitter()
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +246,7 @@ def bootstrap(
             raise ValueError(f"{name} must be at least 1, got {value}")
     if length > m:
         raise ValueError(f"blocks of {length} rows are longer than the {m} rows of X")
-    asked = BatchEMFitter() if fitter is None else fitter
+    asked = DEFAULT_FITTER if fitter is None else fitter
     models, outcomes = [], []
     how = {"kind": kind, "length": length, "batch": batch, "missing": missing}
     with Counter(n, "fits", shown=progress) as counter:
