@@ -1,6 +1,5 @@
 """Contours hold the probability that they claim; pairs and margins are the model's."""
 
-import doctest
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,7 +17,6 @@ from normix import (
     UnivariateNormalInverseGaussian,
     UnivariateVarianceGamma,
 )
-from normix.utils import _joint, _pairs
 from normix.utils.plotting import plot_joint_1d, plot_marginal_2d, plot_pairs
 
 SIGMA = np.array([[1.0, 0.4, 0.0], [0.4, 4.0, -0.5], [0.0, -0.5, 2.0]])
@@ -198,8 +196,3 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Y must have shape \(2,\)"):
         plot_joint_1d(joint, (np.zeros(2), np.ones(3)))
     assert not plt.get_fignums()
-
-
-@pytest.mark.parametrize("module", [_pairs, _joint])
-def test_docstring_examples(module) -> None:
-    assert doctest.testmod(module).failed == 0

@@ -1,6 +1,5 @@
 """Quantiles, transforms and tails are drawn where they are, and bands hold."""
 
-import doctest
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,7 +14,7 @@ from normix import (
     NormalInverseGaussian,
     UnivariateNormalInverseGaussian,
 )
-from normix.utils import _bands, _laws, _pit, _qq, _tails
+from normix.utils import _bands, _laws
 from normix.utils.plotting import plot_pit, plot_qq, plot_tails
 
 NIG = UnivariateNormalInverseGaussian.from_classical(
@@ -309,8 +308,3 @@ def test_tails_refuse_what_does_not_fit() -> None:
         plot_tails(np.abs(x), {"a": NIG}, about="zero")
     with pytest.raises(ValueError, match="about must be one of"):
         plot_tails(x, {"a": NIG}, about="mean")
-
-
-@pytest.mark.parametrize("module", [_qq, _pit, _tails])
-def test_docstring_examples(module) -> None:
-    assert doctest.testmod(module).failed == 0

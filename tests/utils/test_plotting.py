@@ -1,7 +1,6 @@
 """The pictures show the numbers that they claim to."""
 
 import dataclasses
-import doctest
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +20,9 @@ from scipy import stats
 
 from normix import BatchEMFitter, EMResult, NormalInverseGaussian
 from normix.utils import (
-    _convergence,
     _histogram,
     _margins,
     _panels,
-    _text,
     _theme,
     plotting,
 )
@@ -351,8 +348,3 @@ def test_missing_matplotlib_is_explained(monkeypatch, model, X, result) -> None:
     ):
         with pytest.raises(ImportError, match="pip install matplotlib"):
             draw()
-
-
-@pytest.mark.parametrize("module", [_convergence, _margins, _text, _theme, plotting])
-def test_docstring_examples(module) -> None:
-    assert doctest.testmod(module).failed == 0

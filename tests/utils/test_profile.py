@@ -1,6 +1,5 @@
 """A profile is the greatest likelihood for each value, and its interval is read off."""
 
-import doctest
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ from normix import (
     UnivariateNormalInverseGaussian,
     UnivariateVarianceGamma,
 )
-from normix.utils import _profile, _ridge
+from normix.utils import _ridge
 from normix.utils.plotting import plot_profile
 
 FITTER = BatchEMFitter(tol=1e-5, max_iter=2000)
@@ -222,8 +221,3 @@ def test_what_cannot_be_held_is_refused() -> None:
         with pytest.raises(ValueError, match=match):
             plot_profile(model, X, name, at, fitter=fitter)
     assert not plt.get_fignums()
-
-
-@pytest.mark.parametrize("module", [_profile])
-def test_docstring_examples(module) -> None:
-    assert doctest.testmod(module).failed == 0

@@ -1,6 +1,5 @@
 """Densities, distribution functions and histograms are those of the laws."""
 
-import doctest
 from typing import Any
 
 import jax
@@ -18,7 +17,6 @@ from normix import (
     NormalInverseGaussian,
     UnivariateNormalInverseGaussian,
 )
-from normix.utils import _samples
 from normix.utils.plotting import (
     plot_mle_fit,
     plot_pdf_cdf_comparison,
@@ -170,8 +168,3 @@ def test_what_does_not_fit_is_refused() -> None:
         plot_mle_fit(GAMMA, np.ones((5, 2)))
     with pytest.raises(ValueError, match="axes must be 2, got 1"):
         plot_pdf_cdf_comparison({"a": GAMMA}, axes=[plt.figure().add_subplot()])
-
-
-@pytest.mark.parametrize("module", [_samples])
-def test_docstring_examples(module) -> None:
-    assert doctest.testmod(module).failed == 0
