@@ -62,7 +62,7 @@ def pvalues(truth: Any, family: Any, simulations: int) -> np.ndarray:
             if not fit.converged:
                 continue
             model = fit.model
-        results = test_fit(model, X, ALL, RESAMPLES, key=key, batch=RESAMPLES)
+        results = test_fit(model, X, ALL, RESAMPLES, key=key, batch=1)
         found.append([result.pvalue for result in results])
     return np.array(found)
 
