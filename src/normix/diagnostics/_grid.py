@@ -55,13 +55,13 @@ def nodes_of(
     b = np.maximum(b, np.finfo(float).tiny) if p <= 0 else b
     reach = b + more_b
     order = np.argsort(reach, kind="stable")
-    end = 0
+    ascending, end = reach[order], 0
     while end < len(b):
-        begin, least = end, reach[order[end]]
-        alike = int(np.searchsorted(reach[order], _RATIO * least, side="right"))
+        begin, least = end, ascending[end]
+        alike = int(np.searchsorted(ascending, _RATIO * least, side="right"))
         end = max(begin + 1, min(begin + _ROWS, alike))
         rows = order[begin:end]
-        here, far = b[rows], reach[rows].max()
+        here, far = b[rows], ascending[end - 1]
         step = _step(p, a + more_a, far)
         # f moves an integrand to the right, as a greater b does, or to the left.
         low = _end(p, a + more_a, float(here.min()), -1.0)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from normix._arrays import as_data
 from normix.distributions import MultivariateNormal
 from normix.mixtures.marginal import MarginalMixture
 
@@ -58,8 +59,6 @@ def rows_of(model: Any, X: Any, *, missing: bool) -> Float[np.ndarray, "n d"]:
 
     **Raises**: ``ValueError`` for data that do not fit the law.
     """
-    from normix._arrays import as_data
-
     if isinstance(model, MarginalMixture):
         rows = model._rows(X, model.d, missing=missing)
     else:

@@ -136,16 +136,14 @@ class Backtest:
         known = ~np.isnan(self.returns)
         if not known.any():
             raise ValueError("no return of the days foretold is known")
-        shortfall = self.expected_shortfall(level)[known]
-        if not (np.isfinite(shortfall) & (shortfall > 0)).all():
-            k = int(
-                np.flatnonzero(known)[~(np.isfinite(shortfall) & (shortfall > 0))][0]
-            )
+        untestable = self._untestable(level)
+        if len(untestable):
+            k = untestable[0]
             raise ValueError(
                 "the test needs a positive, finite expected shortfall on each day; "
                 f"that of {self.index[k]} is {self.expected_shortfall(level)[k]:g}"
             )
-        sizes = -self.returns[known] / shortfall
+        sizes = -self.returns[known] / self.expected_shortfall(level)[known]
         exceeded = self.exceeded(level)[known]
         draws = self._drawn(known, level, n, seed)
         count, total = np.append(draws, [[exceeded.sum()], [sizes[exceeded].sum()]], 1)
@@ -178,10 +176,9 @@ class Backtest:
                 f"{test(level).pvalue:.3f}"
                 for test in (self.kupiec, self.christoffersen)
             ]
-            # Of some laws there is no shortfall to test.
-            shortfall = self._seen(self.expected_shortfall(level))
-            exists = (np.isfinite(shortfall) & (shortfall > 0)).all()
-            of_size = f"{self.acerbi_szekely(level).pvalue:.3f}" if exists else "none"
+            of_size = "none"
+            if not len(self._untestable(level)):
+                of_size = f"{self.acerbi_szekely(level).pvalue:.3f}"
             expected = f"{n * (1 - level):.1f}"
             rows.append((f"{level:g}", expected, f"{exceeded}", *told, of_size))
         failed = int((self.outcomes != Outcome.CONVERGED).sum())
@@ -223,6 +220,12 @@ class Backtest:
             found = _by_day(_both, self.family, self._laws, levels)
             self._measured[level] = found
         return self._measured[level]
+
+    def _untestable(self, level: float) -> np.ndarray:
+        """Days with a return whose expected shortfall is infinite or not positive."""
+        shortfall = self.expected_shortfall(level)
+        fine = np.isfinite(shortfall) & (shortfall > 0)
+        return np.flatnonzero(~fine & ~np.isnan(self.returns))
 
     def _drawn(self, known: np.ndarray, level: float, n: int, seed: int) -> np.ndarray:
         """Exceedances of ``n`` samples of the days ``known``: their number, and the sum
