@@ -25,39 +25,16 @@ from normix.exponential_family import ExponentialFamily
 from normix.fitting.em.stream import IncrementalState
 from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.expected import check_record
-from normix.mixtures.generalized_hyperbolic import (
-    FactorGeneralizedHyperbolic,
-    GeneralizedHyperbolic,
-    JointGeneralizedHyperbolic,
-    UnivariateGeneralizedHyperbolic,
-)
+from normix.mixtures.families import FAMILIES
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.marginal import MarginalMixture
-from normix.mixtures.normal_inverse_gamma import (
-    FactorNormalInverseGamma,
-    JointNormalInverseGamma,
-    NormalInverseGamma,
-    UnivariateNormalInverseGamma,
-)
-from normix.mixtures.normal_inverse_gaussian import (
-    FactorNormalInverseGaussian,
-    JointNormalInverseGaussian,
-    NormalInverseGaussian,
-    UnivariateNormalInverseGaussian,
-)
 from normix.mixtures.statistics import FactorMixtureStats, NormalMixtureEta
-from normix.mixtures.variance_gamma import (
-    FactorVarianceGamma,
-    JointVarianceGamma,
-    UnivariateVarianceGamma,
-    VarianceGamma,
-)
 
 _FORMAT = "normix model"
 _VERSION = 1
 
-# What a file may hold, nested parts included; a new family is a new line here.
+# What a file may hold, nested parts included.
 _CLASSES: dict[str, type[eqx.Module]] = {
     cls.__name__: cls
     for cls in (
@@ -68,25 +45,10 @@ _CLASSES: dict[str, type[eqx.Module]] = {
         InverseGaussian,
         MultivariateNormal,
         FactorDispersion,
-        FactorGeneralizedHyperbolic,
-        GeneralizedHyperbolic,
-        JointGeneralizedHyperbolic,
-        UnivariateGeneralizedHyperbolic,
-        FactorNormalInverseGamma,
-        NormalInverseGamma,
-        JointNormalInverseGamma,
-        UnivariateNormalInverseGamma,
-        FactorNormalInverseGaussian,
-        NormalInverseGaussian,
-        JointNormalInverseGaussian,
-        UnivariateNormalInverseGaussian,
-        FactorVarianceGamma,
-        VarianceGamma,
-        JointVarianceGamma,
-        UnivariateVarianceGamma,
         FactorMixtureStats,
         IncrementalState,
         NormalMixtureEta,
+        *(cls for family in FAMILIES.values() for cls in family),
     )
 }
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from normix._cli.table import Table
     from normix.fitting.em.result import EMResult
 
-# What --family takes, and the class it stands for.
+# What --family takes, and the word that the library has for it.
 _FAMILIES = {
-    "nig": "NormalInverseGaussian",
-    "vg": "VarianceGamma",
-    "skew-t": "NormalInverseGamma",
-    "t": "NormalInverseGamma",
-    "gh": "GeneralizedHyperbolic",
+    "nig": "nig",
+    "vg": "vg",
+    "skew-t": "t",
+    "t": "t",
+    "gh": "gh",
 }
 _ALL = "all"
 _INTERRUPTED = 130  # as shells count: 128 + SIGINT
@@ -223,15 +223,13 @@ def _fit(
 
         import normix
         from normix._cli.summary import standardised
+        from normix.mixtures.families import start
 
         jax.config.update("jax_enable_x64", True)
         normix.cache_compilations()
         try:
-            form = family if factors is None else f"Factor{family}"
-            size = () if factors is None else (factors,)
             missing = _missing(table)
-            begin = getattr(normix, form).default_init
-            model = begin(table.values, *size, missing=missing)
+            model = start(family, table.values, factors or 0, missing=missing)
             shown.show("compiling the iteration ...")
             fitter = normix.BatchEMFitter(**options, track_ll=True)
             result = fitter.fit(

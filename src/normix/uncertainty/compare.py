@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
@@ -14,49 +14,10 @@ from normix.fitting.em.batch import BatchEMFitter
 from normix.fitting.em.outcome import AT_REST, Outcome
 from normix.fitting.em.poles import caveat
 from normix.fitting.em.result import EMResult
-from normix.mixtures.factor import FactorNormalMixture
-from normix.mixtures.generalized_hyperbolic import (
-    FactorGeneralizedHyperbolic,
-    GeneralizedHyperbolic,
-    JointGeneralizedHyperbolic,
-    UnivariateGeneralizedHyperbolic,
-)
-from normix.mixtures.marginal import MarginalMixture
-from normix.mixtures.multivariate import NormalMixture
-from normix.mixtures.normal_inverse_gamma import (
-    FactorNormalInverseGamma,
-    NormalInverseGamma,
-    UnivariateNormalInverseGamma,
-)
-from normix.mixtures.normal_inverse_gaussian import (
-    FactorNormalInverseGaussian,
-    JointNormalInverseGaussian,
-    NormalInverseGaussian,
-    UnivariateNormalInverseGaussian,
-)
-from normix.mixtures.univariate import UnivariateNormalMixture
-from normix.mixtures.variance_gamma import (
-    FactorVarianceGamma,
-    UnivariateVarianceGamma,
-    VarianceGamma,
-)
+from normix.mixtures.families import FAMILIES, start
+from normix.mixtures.generalized_hyperbolic import JointGeneralizedHyperbolic
+from normix.mixtures.normal_inverse_gaussian import JointNormalInverseGaussian
 from normix.uncertainty.summary import html_table, text_table
-
-# By the word that names a family: its forms in full, with factors, of one variable.
-_FORMS: dict[str, tuple[type[MarginalMixture], ...]] = {
-    "nig": (
-        NormalInverseGaussian,
-        FactorNormalInverseGaussian,
-        UnivariateNormalInverseGaussian,
-    ),
-    "vg": (VarianceGamma, FactorVarianceGamma, UnivariateVarianceGamma),
-    "t": (NormalInverseGamma, FactorNormalInverseGamma, UnivariateNormalInverseGamma),
-    "gh": (
-        GeneralizedHyperbolic,
-        FactorGeneralizedHyperbolic,
-        UnivariateGeneralizedHyperbolic,
-    ),
-}
 
 
 class Compared(NamedTuple):
@@ -189,31 +150,19 @@ def compare(
     'UnivariateNormalInverseGamma, symmetric'
     """
     names = [families] if isinstance(families, str) else list(families)
-    unknown = sorted(set(names) - set(_FORMS))
+    unknown = sorted(set(names) - set(FAMILIES))
     if unknown:
         raise ValueError(
-            f"unknown families {', '.join(unknown)}; there are {', '.join(_FORMS)}"
+            f"unknown families {', '.join(unknown)}; there are {', '.join(FAMILIES)}"
         )
-    scalar = np.ndim(X) == 1
-    if scalar and any(factors):
-        raise ValueError("data of one variable have no factors")
     chosen = BatchEMFitter() if fitter is None else fitter
     fits = []
     for name in names:
-        full, with_factors, univariate = _FORMS[name]
         for r in factors:
-            if scalar:
-                one = cast(type[UnivariateNormalMixture], univariate)
-                start = one.default_init(X, missing=missing)
-            elif r:
-                low_rank = cast(type[FactorNormalMixture], with_factors)
-                start = low_rank.default_init(X, r, missing=missing)
-            else:
-                plain = cast(type[NormalMixture], full)
-                start = plain.default_init(X, missing=missing)
+            begin = start(name, X, r, missing=missing)
             for held in symmetric:
                 asked = dataclasses.replace(chosen, symmetric=bool(held))
-                result = asked.fit(start, X, weights=weights, missing=missing)
+                result = asked.fit(begin, X, weights=weights, missing=missing)
                 like = bool(held), int(r)
                 if name == "gh":
                     result = _not_below(result, fits, like, asked, X, weights, missing)
@@ -239,8 +188,8 @@ def _not_below(
     best = max(within, key=lambda fit: float(fit.log_likelihood), default=None)
     if best is None or float(best.log_likelihood) <= float(found.log_likelihood):
         return found
-    start = best.model.to_generalized_hyperbolic()
-    again = fitter.fit(start, X, weights=weights, missing=missing)
+    begin = best.model.to_generalized_hyperbolic()
+    again = fitter.fit(begin, X, weights=weights, missing=missing)
     higher = float(again.log_likelihood) > float(found.log_likelihood)
     return again if higher else found
 
