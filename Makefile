@@ -17,9 +17,10 @@ UV := $(shell command -v uv 2>/dev/null)
 TEST_XLA_FLAGS := --xla_cpu_use_fusion_emitters=false
 
 # What each target installs, besides the run-time dependencies.
+ADAPTERS := arch,numpyro,skfolio,sklearn
 EXTRAS_demo := plot
-EXTRAS_test := dev
-EXTRAS_docs := docs,plot,dask
+EXTRAS_test := dev,$(ADAPTERS)
+EXTRAS_docs := docs,plot,dask,$(ADAPTERS)
 EXTRAS_bench := bench
 
 ifdef UV

@@ -129,6 +129,7 @@ UPPER = (
     "normix.uncertainty",
     "normix.risk",
     "normix.diagnostics",
+    "normix.adapters",
     "normix.io",
     "normix.cli",
     "normix.utils",
