@@ -38,10 +38,13 @@ from normix.fitting.em import eta0_diagonal as eta0_diagonal
 from normix.fitting.em import eta0_from_model as eta0_from_model
 from normix.fitting.em import eta0_isotropic as eta0_isotropic
 from normix.fitting.em import eta0_with_sigma as eta0_with_sigma
+from normix.fitting.finite.fitter import FiniteMixtureFitter as FiniteMixtureFitter
+from normix.fitting.finite.result import FiniteMixtureResult as FiniteMixtureResult
 from normix.io import load as load
 from normix.io import load_columns as load_columns
 from normix.io import save as save
 from normix.mixtures.factor import FactorNormalMixture as FactorNormalMixture
+from normix.mixtures.finite import FiniteMixture as FiniteMixture
 from normix.mixtures.generalized_hyperbolic import (
     FactorGeneralizedHyperbolic as FactorGeneralizedHyperbolic,
 )

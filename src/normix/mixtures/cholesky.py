@@ -97,6 +97,14 @@ class CholeskyDispersion(Dispersion):
     def widened(self, v):
         return self.from_matrix(self.matrix() + jnp.outer(v, v))
 
+    def at_least(self, cov):
+        # In the metric of cov: -log|Σ| - tr(Σ⁻¹S) is a sum over eigenvalues there.
+        root = jnp.linalg.cholesky(cov)
+        inner = solve_triangular(root, self.L, lower=True)
+        turns, sizes, _ = jnp.linalg.svd(inner, full_matrices=False)
+        wider = _lower_root(root @ (turns * jnp.maximum(sizes, 1.0)))
+        return type(self)(jnp.where((sizes < 1).any(), wider, self.L))
+
     def in_units(self, unit):
         return type(self)(unit[:, None] * self.L)
 

@@ -127,6 +127,14 @@ class Dispersion(eqx.Module):
         """``Σ + v vᵀ``; or, in a form that has none, something as wide along v."""
 
     @abstractmethod
+    def at_least(self, cov: Float[Array, "d d"]) -> Self:
+        """Σ, but along no direction less than ``cov``.
+
+        Of full dispersions that solve an M-step for Σ it is the best; in a form with
+        variances of its own these are at least those of ``cov``.
+        """
+
+    @abstractmethod
     def in_units(self, unit: Float[Array, " d"]) -> Self:
         """The dispersion of ``unit * X``, component by component."""
 

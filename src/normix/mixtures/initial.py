@@ -104,7 +104,7 @@ def _direction(rows: Any, cov: Any, frame: Frame) -> Any:
     return (q / (frame.d + q)) @ rows
 
 
-def _flat(cov: Array, frame: Frame) -> Array:
+def near_covariance(cov: Array, frame: Frame) -> Array:
     """A dispersion of the form in question that comes near ``cov``."""
     if frame.form is FactorDispersion:
         return _principal(cov, frame.r)
@@ -168,13 +168,13 @@ def _begun(
     else:
         unit_mean = law.with_unit_mean(jnp.asarray(_SPREADS), jnp.asarray(_SPREADS))
         laws = jnp.stack(unit_mean.gig_params(), axis=-1)[None]
-    root = frame.form.from_flat(_flat(cov, frame), frame.d, frame.r)
+    root = frame.form.from_flat(near_covariance(cov, frame), frame.d, frame.r)
     size = root.inner_products(direction[None], direction).skew
     direction = direction / jnp.sqrt(jnp.where(size > 0, size, 1.0))
 
     def leaning(share):
         skew = share * direction
-        return skew, _flat(cov - jnp.outer(skew, skew), frame)
+        return skew, near_covariance(cov - jnp.outer(skew, skew), frame)
 
     shares = jax.vmap(leaning)(jnp.asarray(_LEANS, cov.dtype))
     ladders = _Ladders(jnp.asarray(laws, cov.dtype), *shares)

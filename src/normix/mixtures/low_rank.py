@@ -132,6 +132,9 @@ class FactorDispersion(Dispersion):
         # A diagonal matrix that is at least vvᵀ, by Cauchy and Schwarz.
         return type(self)(self.F, self.D + v.shape[0] * v**2)
 
+    def at_least(self, cov):
+        return type(self)(self.F, jnp.maximum(self.D, jnp.diagonal(cov)))
+
     def in_units(self, unit):
         return type(self)(unit[:, None] * self.F, unit**2 * self.D)
 

@@ -24,14 +24,18 @@ from normix._compile import ROWS, compiled
 from normix._passes import RowPasses
 from normix.mixtures.law import Frame, Law, Swept
 from normix.mixtures.posterior import (
+    Gaps,
+    RowProducts,
     collected,
     gaps_of,
     joined,
+    log_densities,
     posterior_of,
     row_products,
 )
 from normix.mixtures.rows import (
     Blocks,
+    Described,
     Moments,
     Rows,
     block_length,
@@ -62,6 +66,26 @@ class Tiles(NamedTuple):
     used: Any
 
 
+class _Found(NamedTuple):
+    """What the two passes over tiles need of their rows."""
+
+    gaps: Gaps
+    parts: RowProducts
+    near: Float[Array, "t d_and_1"]
+    laws: tuple[Array, Array, Array]  # p, a and b of Y given each row
+
+
+def _of_tiles(law: Law, X, weights, masks) -> _Found:
+    gaps = jax.vmap(lambda x, mask: gaps_of(law, x, mask))(X, masks)
+
+    def products(x, of_tile, w):
+        parts, _, near = row_products(law, x, of_tile, w)
+        p, a, b = jnp.broadcast_arrays(*posterior_of(law, parts, of_tile.d))
+        return parts, near, (p, a, b)
+
+    return _Found(gaps, *jax.vmap(products)(X, gaps, weights))
+
+
 def swept_tiles(
     law: Law,
     X: Float[Array, "t m d"],
@@ -71,25 +95,24 @@ def swept_tiles(
     backend: str,
 ) -> Swept:
     """The E-step over tiles, as one function of arrays."""
-    gaps = jax.vmap(lambda x, mask: gaps_of(law, x, mask))(X, masks)
-
-    def products(x, of_tile, w):
-        parts, _, near = row_products(law, x, of_tile, w)
-        p, a, b = posterior_of(law, parts, of_tile.d)
-        return parts, near, jnp.broadcast_arrays(p, a, b)
-
-    parts, near, (p, a, b) = jax.vmap(products)(X, gaps, weights)
+    at = _of_tiles(law, X, weights, masks)
     prior = law.gig[0], law.gig[1], law.gig[2]
     if backend == "cpu":
+        p, a, b = at.laws
         found, own = gig_means_cpu((p.ravel(), a.ravel(), b.ravel()), prior)
         found = tuple(x.reshape(weights.shape) for x in found)
     else:
-        found, own = gig_means_directly((p, a, b), prior)
+        found, own = gig_means_directly(at.laws, prior)
+    return _summed(law, at, weights, found, own, frame)
+
+
+def _summed(law: Law, at: _Found, weights, found, own, frame: Frame) -> Swept:
+    """The E-step over tiles, from what is found of their rows."""
 
     def sums(of_tile, w, of_parts, of_near, of_found):
         return collected(law, of_tile, w, of_parts, of_near, of_found, own, frame)
 
-    swept = jax.vmap(sums)(gaps, weights, parts, near, found)
+    swept = jax.vmap(sums)(at.gaps, weights, at.parts, at.near, tuple(found))
     first = jnp.argmin(swept.near[:, 0])
     return Swept(swept.head.sum(axis=0), swept.tail.sum(axis=0), swept.near[first])
 
@@ -140,25 +163,59 @@ def _by_tiles(vector: Array, tiles: Tiles, total: Swept, frame: Frame, backend: 
     return lax.fori_loop(0, tiles.used, group, total)
 
 
+@compiled("frame", options=ROWS)
+def tiles_described(vector: Array, tiles: Tiles, frame: Frame) -> Described:
+    """The rows of tiles under a law."""
+    law = frame.unpack(vector)
+
+    def group(part):
+        at = _of_tiles(law, *part)
+        found, own = gig_means_directly(at.laws, (law.gig[0], law.gig[1], law.gig[2]))
+        density = jax.vmap(lambda *x: log_densities(law, *x))
+        return density(at.gaps, found[0], at.parts), jnp.stack(found), own
+
+    every = lax.map(group, (tiles.X, tiles.weights, tiles.masks))
+    return Described(every[0], every[1], every[2][0])
+
+
+@compiled("frame", options=ROWS)
+def tiles_collected(
+    vector: Array,
+    tiles: Tiles,
+    by: Described,
+    weights: Array,
+    total: Swept,
+    frame: Frame,
+) -> Swept:
+    """``total`` together with the E-step over tiles by other weights."""
+    law = frame.unpack(vector)
+
+    def group(i, total):
+        at = _of_tiles(law, tiles.X[i], tiles.weights[i], tiles.masks[i])
+        return joined(total, _summed(law, at, weights[i], by.found[i], by.own, frame))
+
+    return lax.fori_loop(0, tiles.used, group, total)
+
+
 class Patterned(Rows):
     """Rows with missing entries, at hand: blocks of one pattern each, and tiles."""
 
     def __init__(
         self, n: int, moments: Moments, blocks: list[Blocks], tiles: list[Tiles]
     ):
-        self.n, self._blocks, self._tiles = n, blocks, tiles
+        self.n, self.blocks, self.tiles = n, blocks, tiles
         self.centre, self.scale = moments
 
     @property
     def size(self):
         """What programs depend on, besides the form of the law."""
-        of_blocks = {(block.size, block.whole) for block in self._blocks}
-        return frozenset(of_blocks), frozenset(x.X.shape for x in self._tiles)
+        of_blocks = {(block.size, block.whole) for block in self.blocks}
+        return frozenset(of_blocks), frozenset(x.X.shape for x in self.tiles)
 
     @property
     def outline(self):
-        blocks = {(block.size, block.whole): block for block in self._blocks}
-        tiles = {part.X.shape: part for part in self._tiles}
+        blocks = {(block.size, block.whole): block for block in self.blocks}
+        tiles = {part.X.shape: part for part in self.tiles}
         shapes = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), list(tiles.values())
         )
@@ -172,9 +229,9 @@ class Patterned(Rows):
         self, total: Swept, vector: Array, frame: Frame, backend: str
     ) -> Swept:
         """The same together with that of other rows."""
-        for block in self._blocks:
+        for block in self.blocks:
             total = block.swept_onto(total, vector, frame, backend)
-        for tiles in self._tiles:
+        for tiles in self.tiles:
             total = _by_tiles(vector, tiles, total, frame, backend)
         return total
 

@@ -275,6 +275,14 @@ def means_by_table(
     return tuple(x[0] for x in found)
 
 
+def log_densities(
+    law: Law, gaps: Gaps, psi: Float[Array, " n"], parts: RowProducts
+) -> Float[Array, " n"]:
+    """Of rows, from their log-partitions."""
+    products = InnerProducts(parts.quadratic, parts.cross, parts.skew, parts.across)
+    return _log_density(law.gig, gaps, psi, products)
+
+
 def collected(
     law: Law,
     gaps: Gaps,
@@ -291,8 +299,7 @@ def collected(
     """
     psi, log_y, inv_y, y = found
     means = PosteriorMeans(log_y, inv_y, y, weights)
-    products = InnerProducts(parts.quadratic, parts.cross, parts.skew, parts.across)
-    log_density = _log_density(law.gig, gaps, psi, products)
+    log_density = log_densities(law, gaps, psi, parts)
     n = jnp.asarray(gaps.rows.shape[0], gaps.rows.dtype)
     weight = n if weights is None else weights.sum()
     eta = expected(law, gaps, means, weight)

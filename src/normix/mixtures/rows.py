@@ -29,6 +29,7 @@ from normix.mixtures.posterior import (
     collected,
     gaps_of,
     joined,
+    log_densities,
     means_by_table,
     row_products,
 )
@@ -191,6 +192,29 @@ def _by_means(
     return joined(total, collected(*every, frame))
 
 
+class Described(NamedTuple):
+    """Rows under a law: their log-densities, and the means of Y given each.
+
+    ``found`` holds log-partitions and moments, see
+    :func:`~normix.mixtures.posterior.collected`, ``own`` the moments of the mixing law;
+    ``products`` and ``known`` are what the pieces hand on.
+    """
+
+    log_density: Float[Array, " n"]
+    found: Any
+    own: Any
+    products: Any = None
+    known: Any = None
+
+
+@compiled("frame", options=ROWS)
+def _described(vector, X, mask, columns, known, coefficients, flat, frame: Frame):
+    law, (parts, _) = frame.unpack(vector), _parts(columns, known)
+    gaps, table = gaps_of(law, X, mask), _table_of(coefficients, flat)
+    found, own = means_by_table(law, parts, gaps.d, table), table.prior[1:, 0]
+    return log_densities(law, gaps, found[0], parts), jnp.stack(found), own
+
+
 def nothing(frame: Frame, like: Array) -> Swept:
     """The E-step over no rows."""
     return _nothing(frame, np.dtype(like.dtype))
@@ -236,6 +260,33 @@ class Blocks(Rows):
         self.n, self.size, self._mask = n, size, mask
         self.centre, self.scale = moments
         self._blocks = blocks
+
+    @property
+    def parts(self) -> Iterable[tuple[Any, Any]]:
+        """The blocks, each with its weights."""
+        return self._blocks
+
+    def described(
+        self, part: tuple[Any, Any], vector: Array, frame: Frame
+    ) -> Described:
+        """The rows of a block under a law."""
+        X, weights = part
+        columns, known = _products(vector, X, weights, self._mask, frame)
+        asked = vector, X, self._mask, columns, known, *_table(known)
+        return Described(*_described(*asked, frame), columns, known)
+
+    def collected(
+        self,
+        part: tuple[Any, Any],
+        by: Described,
+        weights: Array,
+        vector: Array,
+        total: Swept,
+        frame: Frame,
+    ) -> Swept:
+        """``total`` together with the E-step over a block by other weights."""
+        seen = vector, part[0], weights, self._mask, by.products, by.known
+        return _by_means(*seen, by.found, by.own, total, frame)
 
     @property
     def whole(self) -> bool:

@@ -149,7 +149,7 @@ def judged(
         following = frame.unpack(found.following)
         before = _moving(frame.unpack(state.model), frame.unpack(state.following))
         moving = _moving(law, following)
-        x, g, slope = _known(law, following, swept, before, moving, problem, frame)
+        x, g, slope = known(law, following, swept, before, moving, problem, frame)
         if monitor is not None:
             monitor = _where(accepted, monitor.proposal(x, g, slope)[1], monitor)
             scaled = jnp.maximum(scaled, 0.5 * n * monitor.rate)
@@ -167,8 +167,8 @@ def judged(
             onward = _where(settled & ~rests, onward[1].probe(), onward)
         vector, accelerator = _where(accepted, onward, accelerator.refused())
         chart = _where(accepted, moving, before)
-        leap, leaps, cut = _leap(vector, law, chart, problem, frame)
-        ahead = jnp.where(leaps, leap, own)
+        there, leaps, cut = leap(vector, law, chart, problem, frame)
+        ahead = jnp.where(leaps, there, own)
         plain = jnp.where(leaps, jnp.where(cut & accepted, -1.0, 0.0), 1.0)
     converged = accepted & ~first & rests
     onwards = Status(
@@ -231,7 +231,7 @@ def _moving(at: Law, following: Law) -> Moving:
     return Moving((at.mu != following.mu).any(), at.gig[0] != following.gig[0])
 
 
-def _known(
+def known(
     law: Law, following: Law, swept, before, moving, problem, frame
 ) -> tuple[Array, Array, Score]:
     """What an accelerator is told of an accepted law: its place, EM's, the score."""
@@ -245,7 +245,7 @@ def _known(
     return x, g, lambda: score(law, swept, frame, moving, unit)
 
 
-def _leap(vector: Array, law: Law, moving: Moving, problem: Problem, frame: Frame):
+def leap(vector: Array, law: Law, moving: Moving, problem: Problem, frame: Frame):
     """The law with proposed coordinates; whether there is one, and was cut short."""
     unit = problem.scale
     least = problem.held.alpha_min
