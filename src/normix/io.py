@@ -26,6 +26,7 @@ from normix.fitting.em.stream import IncrementalState
 from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.expected import check_record
 from normix.mixtures.families import FAMILIES
+from normix.mixtures.finite import FiniteMixture
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.low_rank import FactorDispersion
 from normix.mixtures.marginal import MarginalMixture
@@ -48,6 +49,7 @@ _CLASSES: dict[str, type[eqx.Module]] = {
         FactorMixtureStats,
         IncrementalState,
         NormalMixtureEta,
+        FiniteMixture,
         *(cls for family in FAMILIES.values() for cls in family),
     )
 }
@@ -144,7 +146,8 @@ def _checked_columns(model: eqx.Module, columns: Any) -> tuple[str, ...]:
     name = type(model).__name__
     if isinstance(model, IncrementalState):
         model = model.model
-    if isinstance(model, MarginalMixture | JointNormalMixture | MultivariateNormal):
+    of_vectors = MarginalMixture, FiniteMixture, JointNormalMixture, MultivariateNormal
+    if isinstance(model, of_vectors):
         d = model.d
     elif isinstance(model, ExponentialFamily):
         d = 1

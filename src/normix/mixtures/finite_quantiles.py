@@ -24,11 +24,14 @@ def mixed_quantile(
     each = np.stack([np.asarray(x) for x in between])
     low, high = each.min(axis=0), each.max(axis=0)
     upper = wanted > 0.5
+    # At probabilities 0 and 1, and outside, the ends are not finite: they stay.
+    ends, finite = np.where(low == high, low, np.nan), np.isfinite(low + high)
+    low, high = np.where(finite, low, 0.0), np.where(finite, high, 0.0)
     while True:
         middle = low + 0.5 * (high - low)
         inside = (middle > low) & (middle < high)
         if not inside.any():
-            return jax.device_put(np.where(np.isfinite(high), high, low))
+            return jax.device_put(np.where(finite, high, ends))
         at = jax.device_put(np.where(inside, middle, 0.0))
         # 1 - q is exact for q above one half.
         reached = np.where(

@@ -13,9 +13,11 @@ from normix._arrays import as_weights, check_option
 from normix._columns import column_names
 from normix._missing import present
 from normix.exponential_family import ExponentialFamily
+from normix.mixtures.finite import FiniteMixture
 from normix.mixtures.marginal import MarginalMixture
 from normix.uncertainty.covariance import check_maximum, covariance_by, inverse_of
 from normix.uncertainty.of_family import told_by_family
+from normix.uncertainty.of_finite import told_by_finite
 from normix.uncertainty.of_mixture import told_by_mixture
 from normix.uncertainty.parameters import in_words
 from normix.uncertainty.summary import Summary, summary_of
@@ -44,7 +46,8 @@ class Inference:
     entries of Σ, and of Y ``lam`` (normal inverse Gaussian), ``alpha`` (variance gamma,
     skew t), ``p`` and ``alpha_bar = √(ab)`` (generalized hyperbolic). Where ``E[Y]`` is
     infinite the density of ``log Y`` is highest at 0 instead. Those of an exponential
-    family are its own; of a normal law ``mu`` and the entries of Σ.
+    family are its own; of a normal law ``mu`` and the entries of Σ. In a finite mixture
+    a number in front tells the component, and ``weight[0]`` is that of the first.
 
     - ``names``, ``params``, ``bse``: of every parameter its name, estimate and standard
       error, NaN where the data do not determine it; 0 where it is held.
@@ -55,7 +58,7 @@ class Inference:
     - ``cov_type``: "observed", "opg" or "sandwich".
     """
 
-    model: MarginalMixture | ExponentialFamily
+    model: MarginalMixture | FiniteMixture | ExponentialFamily
     names: tuple[str, ...]
     params: Float[np.ndarray, " p"]
     llf: float
@@ -207,7 +210,7 @@ class Inference:
 
 
 def inference(
-    model: MarginalMixture | ExponentialFamily,
+    model: MarginalMixture | FiniteMixture | ExponentialFamily,
     X: ArrayLike,
     weights: Float[ArrayLike, " n"] | None = None,
     cov_type: str = "observed",
@@ -221,8 +224,9 @@ def inference(
 ) -> Inference:
     """Standard errors of a maximum-likelihood fit, and what follows from them.
 
-    - ``model``: a mixture in any form, or a member of an exponential family, such as
-      ``Gamma.fit_mle(X)``, at a maximum of the likelihood of ``X``.
+    - ``model``: a mixture in any form, a finite mixture of such laws, or a member of an
+      exponential family, such as ``Gamma.fit_mle(X)``, at a maximum of the likelihood
+      of ``X``.
     - ``X``: the data, shape ``(n, d)``, or ``(n,)`` for laws of one variable; the names
       that a data frame gives its columns become those of the parameters.
     - ``weights``: shape ``(n,)``; they count the rows.
@@ -251,6 +255,7 @@ def inference(
     """
     check_option("cov_type", cov_type, COV_TYPES)
     family = isinstance(model, ExponentialFamily)
+    finite = isinstance(model, FiniteMixture)
     if family:
         if fix or symmetric or boundary is not None or alpha_min is not None:
             raise ValueError(
@@ -259,7 +264,10 @@ def inference(
             )
         rows = np.asarray(model._check_sample(X))
     else:
-        rows = np.asarray(model._rows(X, model.d, missing=missing != "raise"))
+        if finite and (fix or boundary is not None or alpha_min is not None):
+            raise ValueError("a finite mixture holds nothing but, if asked, gamma")
+        reader = model.components[0] if finite else model
+        rows = np.asarray(reader._rows(X, model.d, missing=missing != "raise"))
     w = None
     if weights is not None:
         w = np.asarray(as_weights(weights, len(rows)), rows.dtype)
@@ -272,11 +280,13 @@ def inference(
     width = 1 if rows.ndim == 1 else rows.shape[1]
     if of_columns is not None and len(of_columns) != width:
         raise ValueError(f"{len(of_columns)} names of columns for {width} columns")
+    gaps = missing == "em" and found.has_gaps
     if family:
         told = told_by_family(model, rows, w, of_columns)
+    elif finite:
+        told = told_by_finite(model, rows, w, symmetric, of_columns, gaps)
     else:
         held = fix, symmetric, alpha_min, boundary
-        gaps = missing == "em" and found.has_gaps
         told = told_by_mixture(model, rows, w, *held, of_columns, gaps)
     if not (np.isfinite(told.information).all() and np.isfinite(told.scores).all()):
         raise ValueError(

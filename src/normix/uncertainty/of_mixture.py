@@ -64,14 +64,25 @@ def _slopes_of(
     """``f`` of the model, and its derivatives; for the same ``f`` compiled once."""
 
     def moved(step: Array) -> Array:
-        law = law_at(at, frame)
-        point = coordinates(law, moving).at[np.array(free, int)].add(step)
-        law = at_coordinates(law, point, moving)
-        law = law.in_units(at.unit).translated(at.centre)
-        return numbers(f(family(joint.of_law(law))))
+        return numbers(f(family(joint_moved(step, joint, frame, moving, free, at))))
 
     here = jnp.zeros(len(free), at.vector.dtype)
     return moved(here), jax.jacfwd(moved)(here)
+
+
+def joint_moved(
+    step: Float[Array, " k"],
+    joint: type[JointNormalMixture],
+    frame: Frame,
+    moving: Moving,
+    free: tuple[int, ...],
+    at: At,
+) -> JointNormalMixture:
+    """The law whose free coordinates are those of ``at`` and a step."""
+    law = law_at(at, frame)
+    point = coordinates(law, moving).at[np.array(free, int)].add(step)
+    law = at_coordinates(law, point, moving)
+    return joint.of_law(law.in_units(at.unit).translated(at.centre))
 
 
 def told_by_mixture(
