@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 """Finite mixtures as laws: densities, tails, moments, draws, parts."""
 
 from __future__ import annotations

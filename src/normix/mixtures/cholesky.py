@@ -103,7 +103,8 @@ class CholeskyDispersion(Dispersion):
         inner = solve_triangular(root, self.L, lower=True)
         turns, sizes, _ = jnp.linalg.svd(inner, full_matrices=False)
         wider = _lower_root(root @ (turns * jnp.maximum(sizes, 1.0)))
-        return type(self)(jnp.where((sizes < 1).any(), wider, self.L))
+        narrow = (sizes < 1).any()
+        return type(self)(jnp.where(narrow, wider, self.L)), narrow
 
     def in_units(self, unit):
         return type(self)(unit[:, None] * self.L)

@@ -127,8 +127,8 @@ class Dispersion(eqx.Module):
         """``Σ + v vᵀ``; or, in a form that has none, something as wide along v."""
 
     @abstractmethod
-    def at_least(self, cov: Float[Array, "d d"]) -> Self:
-        """Σ, but along no direction less than ``cov``.
+    def at_least(self, cov: Float[Array, "d d"]) -> tuple[Self, Bool[Array, ""]]:
+        """Σ, but along no direction less than ``cov``; and whether it was.
 
         Of full dispersions that solve an M-step for Σ it is the best; in a form with
         variances of its own these are at least those of ``cov``.

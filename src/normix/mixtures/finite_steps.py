@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from normix._compile import small
 from normix.exponential_family import SolverOptions
@@ -152,20 +152,15 @@ def within(vector: Array, least: Array, frame: Frame) -> tuple[Array, Array]:
 
     In the unit of Y in which the density of ``log Y`` is highest at 0.
     """
-    law = frame.unpack(vector)
-    kept = bounded(law, least)
-    moved = (kept.dispersion.flat() != law.dispersion.flat()).any()
-    return frame.pack(kept), moved
+    kept, narrow = bounded(frame.unpack(vector), least)
+    return frame.pack(kept), narrow
 
 
-def bounded(law: Law, least: Float[Array, "d d"]) -> Law:
-    """The law of :func:`within`."""
+def bounded(law: Law, least: Float[Array, "d d"]) -> tuple[Law, Bool[Array, ""]]:
+    """The law of :func:`within`, and whether it is another."""
     y = typical_value(*law.gig)
-    inner = law.dispersion.scaled(y)
-    kept = inner.at_least(least)
-    same = (kept.flat() == inner.flat()).all()
-    back = kept.scaled(1 / y).flat()
+    kept, narrow = law.dispersion.scaled(y).at_least(least)
     # To the last bit, where the bound is met.
-    flat = jnp.where(same, law.dispersion.flat(), back)
+    flat = jnp.where(narrow, kept.scaled(1 / y).flat(), law.dispersion.flat())
     form, d, r = type(law.dispersion), law.mu.shape[0], law.dispersion.rank
-    return law._replace(dispersion=form.from_flat(flat, d, r))
+    return law._replace(dispersion=form.from_flat(flat, d, r)), narrow

@@ -133,7 +133,8 @@ class FactorDispersion(Dispersion):
         return type(self)(self.F, self.D + v.shape[0] * v**2)
 
     def at_least(self, cov):
-        return type(self)(self.F, jnp.maximum(self.D, jnp.diagonal(cov)))
+        least = jnp.diagonal(cov)
+        return type(self)(self.F, jnp.maximum(self.D, least)), (self.D < least).any()
 
     def in_units(self, unit):
         return type(self)(unit[:, None] * self.F, unit**2 * self.D)

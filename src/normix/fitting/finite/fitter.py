@@ -28,7 +28,14 @@ from normix.fitting.finite.turn import (
     turned,
 )
 from normix.mixtures.finite import FiniteMixture
-from normix.mixtures.finite_steps import MIN_SCALE, Bounds, Member, Place, bounds_for
+from normix.mixtures.finite_steps import (
+    MIN_SCALE,
+    Bounds,
+    Member,
+    Place,
+    at_least,
+    bounds_for,
+)
 from normix.mixtures.initial import mean_and_covariance
 from normix.mixtures.maximum import nowhere
 from normix.mixtures.model_steps import of_vector, packed
@@ -234,8 +241,8 @@ class _Run:
             _centred(packed(c.joint), rows.centre, fitter.symmetric)
             for c in model.components
         ]
-        share = np.maximum(np.asarray(model.weights, dtype), self._bounds.share)
-        self._proposal = Place(np.log(share / share.sum()), vectors)
+        weights, _ = at_least(np.asarray(model.weights, dtype), self._bounds.share)
+        self._proposal = Place(np.log(weights), vectors)
         self._kind = _PLAIN
         self._accelerator: Any = None
         self.n_iter, self.history = -1, []

@@ -16,6 +16,7 @@ from normix.mixtures.finite_steps import (
     Member,
     Place,
     Stepped,
+    at_least,
     bounded,
     em_step,
 )
@@ -127,7 +128,7 @@ def moved(
     if not np.isfinite(host).all():
         return None
     raised = np.exp(host[:k] - host[:k].max())
-    weights = np.maximum(raised / raised.sum(), bounds.share)
+    weights, _ = at_least(raised / raised.sum(), bounds.share)
     each = np.split(host[k:], np.cumsum([_size(member) for member in members])[:-1])
     vectors = []
     for at, part, member in zip(place.vectors, each, members, strict=True):
@@ -135,7 +136,7 @@ def moved(
         vectors.append(_at(at, part, bounds.least, scale, alpha_min, member))
     if not np.isfinite(np.asarray(_all(vectors))).all():
         return None
-    return Place(np.log(weights / weights.sum()), vectors)
+    return Place(np.log(weights), vectors)
 
 
 @small()
@@ -158,7 +159,7 @@ def _at(at, point, least, scale, alpha_min, member: Member) -> Array:
     point, _ = within_reach(law, point, moving)
     there = at_coordinates(law, point, moving).in_units(scale)
     there = there.rescaled(typical_value(*law.gig))  # the unit of Y is kept
-    return member.frame.pack(bounded(there, least))
+    return member.frame.pack(bounded(there, least)[0])
 
 
 @small()
