@@ -307,7 +307,7 @@ class StandardizedNormalInverseGaussian(StandardizedMixture):
     >>> print(round(float(law.lam), 4), round(float(law.var()), 12))
     1.7778 1.0
     >>> print(round(float(law.value_at_risk(0.99)), 3))
-    2.782
+    2.793
     """
 
     _family: ClassVar[str] = "nig"
