@@ -23,7 +23,7 @@ from normix.mixtures.families import start
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import log_prob_of_rows, log_prob_seen
 from normix.mixtures.multivariate import VectorMixture
-from normix.mixtures.rows import BLOCK, grid, padded
+from normix.mixtures.rows import block_length, padded
 
 try:
     from sklearn.base import BaseEstimator, DensityMixin
@@ -246,17 +246,15 @@ def log_density(
 ) -> Float[np.ndarray, " n"]:
     """The log-density of every row, of what is not NaN in it."""
     of_rows = log_prob_seen if np.isnan(X).any() else log_prob_of_rows
-    return by_blocks(lambda block: of_rows(model.joint, block), X)
+    # Lengths from a grid, so that other numbers of rows find programs compiled.
+    return by_blocks(lambda block: of_rows(model.joint, block), X, block_length(len(X)))
 
 
 def by_blocks(
-    function: Callable[[Any], Any], X: Float[np.ndarray, "n d"], most: int = BLOCK
+    function: Callable[[Any], Any], X: Float[np.ndarray, "n d"], size: int
 ) -> Float[np.ndarray, "n *k"]:
-    """``function`` of the rows of ``X``, at most so many of them at once.
-
-    In blocks of a few lengths, so that other numbers of rows find programs compiled.
-    """
-    blocks = padded(X, None, min(grid(len(X)), most))
+    """``function`` of the rows of ``X``, of ``size`` rows at once, filled up."""
+    blocks = padded(X, None, size)
     parts = [np.asarray(function(block))[:m] for block, _, m in blocks]
     return np.concatenate(parts).astype(float)
 
