@@ -133,10 +133,13 @@ def test_conditions_that_are_none(law, conditioning, message):
         law.sample(10, conditioning=conditioning)
 
 
-def test_factors(X):
-    law = MultivariateMixture("nig", factors=1).fit(X)
+def test_symmetric_laws_with_factors(X):
+    law = MultivariateMixture("nig", factors=1, symmetric=True).fit(X)
     assert isinstance(law.model_, FactorNormalInverseGaussian)
-    assert law.n_params == 3 + 3 + 3 + 3 + 1
+    assert law.n_params == 3 + 3 + 3 + 1  # μ, F, D and the shape
+    assert not np.asarray(law.model_.gamma).any()
+    one = UnivariateMixture("nig", symmetric=True).fit(X[["JPM"]])
+    assert one.n_params == 3 and one.model_.gamma == 0
 
 
 # -- portfolios ---------------------------------------------------------------------

@@ -31,10 +31,9 @@ from normix.adapters.sklearn import Table, by_blocks, fitted, key_of, log_densit
 # A number, the ends of an interval, or a number for every draw.
 Condition = float | tuple[float | None, float | None] | ArrayLike
 
-
 # How many values are computed at once: few lengths, as each compiles for itself.
 _LENGTHS = (64, 512, 4096)
-# More quantiles than that take longer than a table of them does, which is as accurate.
+# More quantiles than that take longer than a table of them does.
 _FEW = 512
 
 
@@ -160,7 +159,7 @@ class UnivariateMixture(BaseUnivariateDist):
 
     - ``family``, ``symmetric``, ``alpha_min``, ``max_iter``, ``tol``, ``random_state``:
       as of :class:`MultivariateMixture`. A criterion such as AIC is only fair to "vg"
-      and "gh" with ``alpha_min="density"``, for equal returns, such as several of 0,
+      and "gh" with ``alpha_min="density"``: equal returns, such as several of 0, can
       make their likelihood infinite.
 
     After ``fit``: ``model_``, the fitted model of normix; ``result_``, the
@@ -252,7 +251,11 @@ class UnivariateMixture(BaseUnivariateDist):
         return _elementwise(self.model_.cdf, X)
 
     def ppf(self, X: Table) -> Float[np.ndarray, "*n"]:
-        """The quantiles of probabilities ``X``, of any shape; NaN outside [0, 1]."""
+        """The quantiles of probabilities ``X``, of any shape; NaN outside [0, 1].
+
+        More than some hundred are read from a table, with relative errors of 1e-5 at
+        most for "t" and "gh" and far less for "nig" and "vg".
+        """
         check_is_fitted(self)
         law = self.model_ if np.size(X) <= _FEW else self.model_.quantile_table()
         return _elementwise(law.ppf, X)
