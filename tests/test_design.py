@@ -210,7 +210,9 @@ DOORS = {
     ("mixtures.marginal", "mixtures.generalized_hyperbolic"),
     ("mixtures.marginal", "fitting.em.batch"),
     ("mixtures.multivariate", "mixtures.generalized_hyperbolic"),
+    ("mixtures.finite", "fitting.finite.fitter"),
     ("fitting.em.result", "uncertainty.inference"),
+    ("fitting.finite.result", "uncertainty.inference"),
 }
 
 
