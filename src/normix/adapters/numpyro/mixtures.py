@@ -16,7 +16,13 @@ from normix.adapters.numpyro.base import (
     set_parameters,
     validate_sample,
 )
-from normix.adapters.numpyro.rows import draws_of, floats, joint_of, log_density
+from normix.adapters.numpyro.rows import (
+    draws_of,
+    floats,
+    in_groups,
+    joint_of,
+    log_density,
+)
 from normix.mixtures.families import Family
 from normix.mixtures.moments import covariance, mean
 
@@ -132,35 +138,42 @@ class Mixture(Distribution):
         kind, normal = self._family.joint._subordinator_class, (self.mu, self.gamma)
         return log_density(kind, self._core, value, *normal, self._root, self._mixing)
 
-    def _of_each(
-        self, function: Callable[..., Array], result: str, *values: ArrayLike
-    ) -> Array:
-        """``function(joint, *values)`` of every law of the batch, values being scalars.
+    def _of_laws(self, function: Callable[..., Array], *values: ArrayLike) -> Array:
+        """``function(joint, *values)`` of the laws of the batch, with μ left out.
 
-        ``result`` is the signature of what the function returns. Laws of one mixing
-        variable have the parts that depend on nothing else computed once.
+        It takes values along one axis. Without any it is called once for each law that
+        differs in more than μ.
         """
-        names = self._mixing
+        names, core = self._mixing, self._core
+        gamma, root, *rest = floats(self.gamma, self._root, *names.values(), *values)
+        mixing, rows = rest[: len(names)], rest[len(names) :]
+        if not core:
+            gamma, root = gamma[..., None], root[..., None, None]
+        fronts = [gamma.shape[:-1], root.shape[:-2], *(x.shape for x in mixing)]
+        batch = jnp.broadcast_shapes(*fronts)
+        shape = jnp.broadcast_shapes(batch, *(x.shape for x in rows))
 
-        def of_one(mu, gamma, root, *rest):
-            one = dict(zip(names, rest, strict=False))
-            joint = joint_of(self._family, mu, gamma, root, one)
-            return function(joint, *rest[len(one) :])
+        def of_group(shared, rows, size):
+            gamma, root, *own = shared
+            parameters = dict(zip(names, own, strict=True))
+            joint = joint_of(
+                self._family, jnp.zeros_like(gamma), gamma, root, parameters
+            )
+            return function(joint, *rows) if rows else function(joint)[None]
 
-        mu, gamma, root, *rest = floats(
-            self.mu, self.gamma, self._root, *names.values(), *values
-        )
-        if not self._core:
-            mu, gamma, root = mu[..., None], gamma[..., None], root[..., None, None]
-        scalars = ",()" * len(rest)
-        signature = f"(d),(d),(d,d){scalars}->{result}"
-        return jnp.vectorize(of_one, signature=signature)(mu, gamma, root, *rest)
+        shared = [jnp.broadcast_to(gamma, batch + gamma.shape[-1:])]
+        shared += [jnp.broadcast_to(root, batch + root.shape[-2:])]
+        shared += [jnp.broadcast_to(x, batch) for x in mixing]
+        rows = tuple(jnp.broadcast_to(x, shape) for x in rows)
+        return in_groups(of_group, shape, batch, tuple(shared), rows)
 
     @property
     def mean(self) -> Real:
         """The mean; infinite or NaN where it does not exist, as of the normix law."""
-        found = self._of_each(mean, "(d)")
-        return jnp.broadcast_to(found if self._core else found[..., 0], self.shape())
+        found = self._of_laws(mean)
+        return self.mu + jnp.broadcast_to(
+            found if self._core else found[..., 0], self.shape()
+        )
 
 
 class ScalarMixture(Mixture):
@@ -183,16 +196,17 @@ class ScalarMixture(Mixture):
     @property
     def variance(self) -> Real:
         """The variance ``E[Y] Σ + Var[Y] γ²``; infinite or NaN as of the normix law."""
-        found = self._of_each(lambda joint: covariance(joint)[0, 0], "()")
+        found = self._of_laws(lambda joint: covariance(joint)[0, 0])
         return jnp.broadcast_to(found, self.shape())
 
     def cdf(self, value: ArrayLike) -> Real:
         """``P(X <= value)``, elementwise; differentiable in all arguments."""
-        return self._of_each(lambda joint, x: self._law(joint).cdf(x), "()", value)
+        gap = jnp.asarray(value) - self.mu
+        return self._of_laws(lambda joint, x: self._law(joint).cdf(x), gap)
 
     def icdf(self, q: ArrayLike) -> Real:
         """The quantile, elementwise in ``q``; NaN outside of [0, 1]."""
-        return self._of_each(lambda joint, x: self._law(joint).ppf(x), "()", q)
+        return self.mu + self._of_laws(lambda joint, x: self._law(joint).ppf(x), q)
 
     def _law(self, joint):
         return self._family.univariate(joint)
@@ -218,7 +232,7 @@ class VectorMixture(Mixture):
     @property
     def covariance_matrix(self) -> Float[Array, "... d d"]:
         """The covariance ``E[Y] Σ + Var[Y] γγᵀ``."""
-        found = self._of_each(covariance, "(d,d)")
+        found = self._of_laws(covariance)
         return jnp.broadcast_to(found, self.shape() + self.event_shape)
 
     @property

@@ -15,7 +15,7 @@ from normix.adapters.numpyro.base import (
     set_parameters,
     validate_sample,
 )
-from normix.adapters.numpyro.rows import draws_of, floats
+from normix.adapters.numpyro.rows import draws_of, floats, in_groups, law_of
 from normix.distributions.generalized_inverse_gaussian import (
     GeneralizedInverseGaussian as GIGLaw,
 )
@@ -37,53 +37,58 @@ class Positive(Distribution):
         batch = set_parameters(self, parameters, {})
         super().__init__(batch, (), validate_args=validate_args)
 
-    def _of_each(
-        self, function: Callable[..., Array], *values: ArrayLike
-    ) -> Float[Array, "..."]:
-        """``function(law, *values)`` of every law of the batch, all being scalars."""
-        names = list(self.arg_constraints)
-        own = (getattr(self, name) for name in names)
+    @property
+    def _parameters(self) -> dict[str, Array]:
+        own = floats(*(getattr(self, name) for name in self.arg_constraints))
+        return dict(zip(self.arg_constraints, own, strict=True))
 
-        def of_one(*scalars):
-            law = self._kind(**dict(zip(names, scalars, strict=False)))
-            return function(law, *scalars[len(names) :])
+    def _of_laws(self, function: Callable[..., Array], *values: ArrayLike) -> Array:
+        """``function(law, *values)`` of the laws of the batch.
 
-        every = floats(*own, *values)
-        signature = ",".join(["()"] * len(every)) + "->()"
-        return jnp.vectorize(of_one, signature=signature)(*every)
+        It takes values along one axis; without any it is called once for each law.
+        """
+        parameters = self._parameters
+        every = jnp.broadcast_arrays(*parameters.values())
+        batch = every[0].shape
+        rows = floats(*values, every[0])[:-1]
+        shape = jnp.broadcast_shapes(batch, *(x.shape for x in rows))
+
+        def of_group(shared, rows, size):
+            law = law_of(self._kind, dict(zip(parameters, shared, strict=True)))
+            return function(law, *rows) if rows else function(law)[None]
+
+        rows = tuple(jnp.broadcast_to(x, shape) for x in rows)
+        return in_groups(of_group, shape, batch, tuple(every), rows)
 
     def sample(
         self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()
     ) -> Float[Array, "..."]:
         """Independent exact draws, of shape ``sample_shape + batch_shape``."""
-        names = list(self.arg_constraints)
-        own = floats(*(getattr(self, name) for name in names))
-        parameters = dict(zip(names, own, strict=True))
         shape = tuple(sample_shape) + self.batch_shape
-        return draws_of(self._kind, key, parameters, shape)
+        return draws_of(self._kind, key, self._parameters, shape)
 
     @validate_sample
     def log_prob(self, value: ArrayLike) -> Real:
         """The log-density, elementwise; differentiable in all arguments."""
-        return self._of_each(lambda law, x: law.log_prob(x), value)
+        return self._of_laws(lambda law, x: law.log_prob(x), value)
 
     @property
     def mean(self) -> Real:
         """The mean; infinite where it does not exist."""
-        return jnp.broadcast_to(self._of_each(lambda law: law.mean()), self.batch_shape)
+        return jnp.broadcast_to(self._of_laws(lambda law: law.mean()), self.batch_shape)
 
     @property
     def variance(self) -> Real:
         """The variance; infinite where it does not exist."""
-        return jnp.broadcast_to(self._of_each(lambda law: law.var()), self.batch_shape)
+        return jnp.broadcast_to(self._of_laws(lambda law: law.var()), self.batch_shape)
 
     def cdf(self, value: ArrayLike) -> Real:
         """``P(X <= value)``, elementwise; differentiable in all arguments."""
-        return self._of_each(lambda law, x: law.cdf(x), value)
+        return self._of_laws(lambda law, x: law.cdf(x), value)
 
     def icdf(self, q: ArrayLike) -> Real:
         """The quantile, elementwise in ``q``; NaN outside of [0, 1]."""
-        return self._of_each(lambda law, x: law.ppf(x), q)
+        return self._of_laws(lambda law, x: law.ppf(x), q)
 
 
 class GeneralizedInverseGaussian(Positive):

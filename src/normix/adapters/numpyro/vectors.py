@@ -106,7 +106,7 @@ class NormalInverseGamma(VectorMixture):
     r"""The skew t law of vectors, with a full dispersion.
 
     :math:`X = \mu + \gamma Y + \sqrt Y L Z` with :math:`\Sigma = LL^\top` and
-    ``Y ~ InverseGamma(alpha, beta)``; Student's for γ = 0.
+    ``Y ~ InverseGamma(alpha, beta)``; Student's law for γ = 0.
 
     - ``mu``, ``gamma``: the location and the skewness, ``(..., d)`` or one number for
       all components, 0 by default.
