@@ -3,6 +3,7 @@
 import importlib
 import sys
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +11,14 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+import scipy.stats
 from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.infer import MCMC, NUTS, Predictive, log_likelihood
-from scipy import stats
 
 import normix
 from normix.adapters import numpyro as laws
 
+stats: Any = scipy.stats
 X = np.array([-12.0, -3.0, -0.4, 0.1, 0.7, 2.0, 5.0, 15.0])  # one is μ
 MU, GAMMA, SIGMA = 0.1, 0.4, 1.7
 MIXING = {
@@ -358,11 +360,14 @@ def test_models_of_other_laws():
     ):
         law = laws.from_model(model)
         np.testing.assert_allclose(law.log_prob(x), model.log_prob(x))
-    normal = normix.MultivariateNormal.from_classical([0.1, 0.2], [[1, 0.3], [0.3, 2]])
+    normal = normix.MultivariateNormal.from_classical(
+        np.array([0.1, 0.2]), np.array([[1, 0.3], [0.3, 2]])
+    )
     law = laws.from_model(normal)
     np.testing.assert_allclose(law.log_prob(np.ones(2)), normal.log_prob(np.ones(2)))
     _, mixture = of_scalars("VarianceGamma")
-    for other in (mixture.joint, law, 3.0):
+    others: tuple[Any, ...] = mixture.joint, law, 3.0
+    for other in others:
         with pytest.raises(ValueError, match="model must be a mixture, a positive law"):
             laws.from_model(other)
 

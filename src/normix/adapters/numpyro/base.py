@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
@@ -36,7 +38,7 @@ def set_parameters(
         cut = len(shape) - axes.get(name, 0)
         shapes[name] = shape[:cut], shape[cut:]
     try:
-        batch = jnp.broadcast_shapes(*(front for front, _ in shapes.values()))
+        batch = np.broadcast_shapes(*(front for front, _ in shapes.values()))
     except ValueError:
         listed = (f"{name} {jnp.shape(value)}" for name, value in values.items())
         raise ValueError(
@@ -45,7 +47,8 @@ def set_parameters(
         ) from None
     for name, value in values.items():
         padded = (1,) * len(batch) + shapes[name][1]
-        setattr(owner, name, *promote_shapes(value, shape=padded))
+        promoted: Any = promote_shapes(value, shape=padded)
+        setattr(owner, name, promoted[0])
     return batch
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -79,18 +80,18 @@ class Mixture(Distribution):
             found = "both" if given else "none"
             raise ValueError(f"{owner}: give sigma or {self._root_name}, got {found}")
         ((name, value),) = given.items()
-        event = jnp.shape(value)[-1:] if core else ()
+        event: tuple[int, ...] = jnp.shape(value)[-1:] if core else ()
         if core and (jnp.ndim(value) < 2 or jnp.shape(value)[-2:] != event * 2):
             raise ValueError(
                 f"{owner}: {name} must have shape (..., d, d), got {jnp.shape(value)}"
             )
-        vectors = {"mu": mu, "gamma": gamma}
+        vectors, d = {"mu": mu, "gamma": gamma}, math.prod(event)
         for key, vector in vectors.items():
             if core and jnp.ndim(vector) == 0:
                 vectors[key] = vector = jnp.broadcast_to(jnp.asarray(vector), event)
             if core and jnp.shape(vector)[-1:] != event:
                 raise ValueError(
-                    f"{owner}: {key} must have shape (..., {event[0]}) to fit {name}, "
+                    f"{owner}: {key} must have shape (..., {d}) to fit {name}, "
                     f"got {jnp.shape(vector)}"
                 )
         axes = {"mu": core, "gamma": core, name: 2 * core}
@@ -180,7 +181,7 @@ class ScalarMixture(Mixture):
     """A mixture of one variable; ``sigma`` is Σ, the square of ``scale``."""
 
     _core = 0
-    support = constraints.real
+    support: Any = constraints.real
     reparametrized_params = ["mu", "gamma", "sigma", "scale"]
     _root_name = "scale"
 
@@ -216,7 +217,7 @@ class VectorMixture(Mixture):
     """A mixture in d dimensions; ``sigma`` is Σ, with the root ``scale_tril``."""
 
     _core = 1
-    support = constraints.real_vector
+    support: Any = constraints.real_vector
     reparametrized_params = ["mu", "gamma", "sigma", "scale_tril"]
     _root_name = "scale_tril"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
@@ -28,7 +28,7 @@ Real = Float[Array, "..."]
 class Positive(Distribution):
     """A positive law of normix for NumPyro models."""
 
-    support = constraints.positive
+    support: Any = constraints.positive
     _kind: ClassVar[type[PositiveFamily]]
 
     def _prepare(

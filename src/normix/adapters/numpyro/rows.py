@@ -20,7 +20,7 @@ from normix.mixtures.posterior import _FAR, _log_density_about_mode
 from normix.mixtures.subordinator import Subordinator
 
 Real = Float[Array, "..."]
-Law = TypeVar("Law", bound=Subordinator)
+Law = TypeVar("Law")
 
 
 def floats(*values: ArrayLike) -> list[Array]:
@@ -41,7 +41,7 @@ def joint_of(
     )
 
 
-def law_of(kind: type[Law], parameters: dict[str, Array]) -> Law:
+def law_of(kind: Callable[..., Law], parameters: dict[str, Array]) -> Law:
     """A positive law of this kind, whose parameters broadcast to one shape."""
     values = jnp.broadcast_arrays(*parameters.values())
     return kind(**dict(zip(parameters, values, strict=True)))
@@ -93,7 +93,7 @@ def in_groups(
 
 @partial(jax.jit, static_argnums=(0, 3))
 def draws_of(
-    kind: type[Law],
+    kind: Callable[..., Any],
     key: PRNGKeyArray,
     parameters: dict[str, Array],
     shape: tuple[int, ...],
