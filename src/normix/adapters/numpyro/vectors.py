@@ -1,0 +1,202 @@
+"""Mixtures in d dimensions, with a full dispersion."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jaxtyping import ArrayLike
+
+from normix.adapters.numpyro.base import check_gig, constraints
+from normix.adapters.numpyro.mixtures import VECTOR, VectorMixture
+from normix.mixtures.families import FAMILIES, Family
+
+
+class NormalInverseGaussian(VectorMixture):
+    r"""The normal inverse Gaussian law of vectors, with a full dispersion.
+
+    :math:`X = \mu + \gamma Y + \sqrt Y L Z` with :math:`\Sigma = LL^\top` and
+    ``Y ~ InverseGaussian(mu_ig, lam)``.
+
+    - ``mu``, ``gamma``: the location and the skewness, ``(..., d)`` or one number for
+      all components, 0 by default.
+    - ``sigma`` or ``scale_tril``: the dispersion Σ, or its lower triangular root L,
+      ``(..., d, d)``; one of the two.
+    - ``mu_ig``, ``lam``: the mean and the shape of Y, positive.
+    - ``validate_args``: whether parameters and values are checked; NumPyro's default.
+
+    **Raises**: ``ValueError`` for none or both of ``sigma`` and
+    ``scale_tril``, shapes that do
+    not broadcast, and, where they are checked, parameters out of range.
+
+    >>> import jax.numpy as jnp
+    >>> from normix.adapters.numpyro import NormalInverseGaussian
+    >>> law = NormalInverseGaussian(sigma=jnp.eye(2), mu_ig=1.0, lam=2.0)
+    >>> law.log_prob(jnp.zeros((5, 2))).shape
+    (5,)
+    """
+
+    _family: ClassVar[Family] = FAMILIES["nig"]
+    arg_constraints = VECTOR | {
+        "mu_ig": constraints.positive,
+        "lam": constraints.positive,
+    }
+
+    def __init__(
+        self,
+        *,
+        mu: ArrayLike = 0.0,
+        gamma: ArrayLike = 0.0,
+        sigma: ArrayLike | None = None,
+        scale_tril: ArrayLike | None = None,
+        mu_ig: ArrayLike,
+        lam: ArrayLike,
+        validate_args: bool | None = None,
+    ):
+        mixing = {"mu_ig": mu_ig, "lam": lam}
+        self._prepare(mu, gamma, sigma, scale_tril, mixing, validate_args)
+
+
+class VarianceGamma(VectorMixture):
+    r"""The variance gamma law of vectors, with a full dispersion.
+
+    :math:`X = \mu + \gamma Y + \sqrt Y L Z` with :math:`\Sigma = LL^\top` and
+    ``Y ~ Gamma(alpha, beta)``.
+
+    - ``mu``, ``gamma``: the location and the skewness, ``(..., d)`` or one number for
+      all components, 0 by default.
+    - ``sigma`` or ``scale_tril``: the dispersion Σ, or its lower triangular root L,
+      ``(..., d, d)``; one of the two.
+    - ``alpha``, ``beta``: the shape and the rate of Y, positive. The density has a
+      pole at μ where ``alpha <= d/2``.
+    - ``validate_args``: whether parameters and values are checked; NumPyro's default.
+
+    **Raises**: ``ValueError`` for none or both of ``sigma`` and
+    ``scale_tril``, shapes that do
+    not broadcast, and, where they are checked, parameters out of range.
+
+    >>> import jax.numpy as jnp
+    >>> from normix.adapters.numpyro import VarianceGamma
+    >>> law = VarianceGamma(sigma=jnp.eye(2), alpha=2.0, beta=2.0)
+    >>> law.log_prob(jnp.zeros((5, 2))).shape
+    (5,)
+    """
+
+    _family: ClassVar[Family] = FAMILIES["vg"]
+    arg_constraints = VECTOR | {
+        "alpha": constraints.positive,
+        "beta": constraints.positive,
+    }
+
+    def __init__(
+        self,
+        *,
+        mu: ArrayLike = 0.0,
+        gamma: ArrayLike = 0.0,
+        sigma: ArrayLike | None = None,
+        scale_tril: ArrayLike | None = None,
+        alpha: ArrayLike,
+        beta: ArrayLike,
+        validate_args: bool | None = None,
+    ):
+        mixing = {"alpha": alpha, "beta": beta}
+        self._prepare(mu, gamma, sigma, scale_tril, mixing, validate_args)
+
+
+class NormalInverseGamma(VectorMixture):
+    r"""The skew t law of vectors, with a full dispersion.
+
+    :math:`X = \mu + \gamma Y + \sqrt Y L Z` with :math:`\Sigma = LL^\top` and
+    ``Y ~ InverseGamma(alpha, beta)``; Student's law for γ = 0.
+
+    - ``mu``, ``gamma``: the location and the skewness, ``(..., d)`` or one number for
+      all components, 0 by default.
+    - ``sigma`` or ``scale_tril``: the dispersion Σ, or its lower triangular root L,
+      ``(..., d, d)``; one of the two.
+    - ``alpha``, ``beta``: the shape and the scale of Y, positive. For γ = 0 there are
+      ``2 alpha`` degrees of freedom.
+    - ``validate_args``: whether parameters and values are checked; NumPyro's default.
+
+    **Raises**: ``ValueError`` for none or both of ``sigma`` and
+    ``scale_tril``, shapes that do
+    not broadcast, and, where they are checked, parameters out of range.
+
+    >>> import jax.numpy as jnp
+    >>> from normix.adapters.numpyro import NormalInverseGamma
+    >>> law = NormalInverseGamma(sigma=jnp.eye(2), alpha=3.0, beta=2.0)
+    >>> law.log_prob(jnp.zeros((5, 2))).shape
+    (5,)
+    """
+
+    _family: ClassVar[Family] = FAMILIES["t"]
+    arg_constraints = VECTOR | {
+        "alpha": constraints.positive,
+        "beta": constraints.positive,
+    }
+
+    def __init__(
+        self,
+        *,
+        mu: ArrayLike = 0.0,
+        gamma: ArrayLike = 0.0,
+        sigma: ArrayLike | None = None,
+        scale_tril: ArrayLike | None = None,
+        alpha: ArrayLike,
+        beta: ArrayLike,
+        validate_args: bool | None = None,
+    ):
+        mixing = {"alpha": alpha, "beta": beta}
+        self._prepare(mu, gamma, sigma, scale_tril, mixing, validate_args)
+
+
+class GeneralizedHyperbolic(VectorMixture):
+    r"""The generalized hyperbolic law of vectors, with a full dispersion.
+
+    :math:`X = \mu + \gamma Y + \sqrt Y L Z` with :math:`\Sigma = LL^\top` and
+    ``Y ~ GIG(p, a, b)``.
+
+    - ``mu``, ``gamma``: the location and the skewness, ``(..., d)`` or one number for
+      all components, 0 by default.
+    - ``sigma`` or ``scale_tril``: the dispersion Σ, or its lower triangular root L,
+      ``(..., d, d)``; one of the two.
+    - ``p``, ``a``, ``b``: of Y, whose density is proportional to
+      ``y^(p-1) exp(-(a y + b/y)/2)``; any number and two that are not negative:
+      ``a = 0`` needs ``p < 0``, and ``b = 0`` needs ``p > 0``.
+    - ``validate_args``: whether parameters and values are checked; NumPyro's default.
+
+    **Raises**: ``ValueError`` for none or both of ``sigma`` and
+    ``scale_tril``, shapes that do
+    not broadcast, and, where they are checked, parameters out of range.
+
+    >>> import jax.numpy as jnp
+    >>> from normix.adapters.numpyro import GeneralizedHyperbolic
+    >>> law = GeneralizedHyperbolic(sigma=jnp.eye(2), p=-0.5, a=2.0, b=2.0)
+    >>> law.log_prob(jnp.zeros((5, 2))).shape
+    (5,)
+    """
+
+    _family: ClassVar[Family] = FAMILIES["gh"]
+    arg_constraints = VECTOR | {
+        "p": constraints.real,
+        "a": constraints.nonnegative,
+        "b": constraints.nonnegative,
+    }
+
+    def __init__(
+        self,
+        *,
+        mu: ArrayLike = 0.0,
+        gamma: ArrayLike = 0.0,
+        sigma: ArrayLike | None = None,
+        scale_tril: ArrayLike | None = None,
+        p: ArrayLike,
+        a: ArrayLike,
+        b: ArrayLike,
+        validate_args: bool | None = None,
+    ):
+        mixing = {"p": p, "a": a, "b": b}
+        self._prepare(mu, gamma, sigma, scale_tril, mixing, validate_args)
+
+    def validate_args(self, strict: bool = True) -> None:
+        """Check the parameters, that those of Y belong together too."""
+        super().validate_args(strict)
+        check_gig(self)
