@@ -66,6 +66,7 @@ def test_quantiles_invert_the_distribution_function():
     x = SCALAR.ppf(q)
     np.testing.assert_allclose(SCALAR.cdf(x)[:4], q[:4], rtol=1e-11)
     np.testing.assert_allclose(SCALAR.sf(x)[4:], 1 - q[4:], rtol=1e-9)
+    np.testing.assert_allclose(SCALAR.sf(SCALAR.isf(q)), q, rtol=1e-11)
     ends = np.asarray(SCALAR.ppf([0.0, 1.0, np.nan, -1.0]))
     assert ends[0] == -np.inf and ends[1] == np.inf and np.isnan(ends[2:]).all()
 

@@ -12,10 +12,17 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
 from normix._arrays import as_float, as_weights, check_count, is_traced
-from normix._compile import small
 from normix._missing import present
 from normix.mixtures.charted import n_parameters
-from normix.mixtures.families import Family, family_of
+from normix.mixtures.families import family_of
+from normix.mixtures.finite_parts import (
+    check_components,
+    check_weights,
+    chosen_by,
+    form_of,
+    mixed,
+    shares_of,
+)
 from normix.mixtures.finite_quantiles import mixed_quantile
 from normix.mixtures.finite_start import best_start
 from normix.mixtures.marginal import MarginalMixture
@@ -23,9 +30,6 @@ from normix.mixtures.model_steps import log_prob_of_rows, log_prob_seen
 from normix.mixtures.multivariate import VectorMixture
 from normix.mixtures.rows import grid
 from normix.mixtures.univariate import UnivariateNormalMixture
-
-# By how much weights may miss a sum of 1, which they are brought to.
-_OFF = 1e-6
 
 
 class FiniteMixture(eqx.Module):
@@ -54,8 +58,8 @@ class FiniteMixture(eqx.Module):
     components: tuple[MarginalMixture, ...] = eqx.field(converter=tuple)
 
     def __check_init__(self):
-        _check_components(self.components)
-        _check_weights(self.weights, len(self.components))
+        check_components(self.components)
+        check_weights(self.weights, len(self.components))
 
     def __hash__(self) -> int:
         # By identity, arrays having no hash: so that jax.jit(model.log_prob) works.
@@ -88,7 +92,7 @@ class FiniteMixture(eqx.Module):
         **Raises**: ``ValueError`` for another shape.
         """
         each = jnp.stack([c.log_prob(x) for c in self._any], axis=-1)
-        return _mixed(each, self.weights)
+        return mixed(each, self.weights)
 
     def pdf(self, x: ArrayLike) -> Array:
         """The density, as :meth:`log_prob`."""
@@ -100,7 +104,7 @@ class FiniteMixture(eqx.Module):
         **Raises**: ``ValueError`` for another shape, and for a univariate mixture.
         """
         parts = self._vectors("log_prob_observed")
-        return _mixed(jnp.stack([c.log_prob_observed(x) for c in parts]), self.weights)
+        return mixed(jnp.stack([c.log_prob_observed(x) for c in parts]), self.weights)
 
     def marginal_log_likelihood(
         self,
@@ -115,7 +119,7 @@ class FiniteMixture(eqx.Module):
         **Raises**: ``ValueError`` for another shape, NaN or infinite entries.
         """
         each, w = self._densities(X, weights, missing)
-        values = _mixed(each, self.weights)
+        values = mixed(each, self.weights)
         return values.mean() if w is None else values @ w / w.sum()
 
     def predict_proba(
@@ -128,7 +132,7 @@ class FiniteMixture(eqx.Module):
         **Raises**: ``ValueError`` for another shape, NaN or infinite entries.
         """
         each = self._densities(X, None, missing)[0]
-        return _shares(each, self.weights)
+        return shares_of(each, self.weights)
 
     def predict(self, X: ArrayLike, missing: str = "raise") -> Int[Array, " n"]:
         """The most probable component of each observation, as :meth:`predict_proba`."""
@@ -168,7 +172,7 @@ class FiniteMixture(eqx.Module):
             jax.random.key(seed) if key is None else key, self.k + 1
         )
         each = [c.rvs(n, key=k) for c, k in zip(self.components, keys, strict=True)]
-        return _chosen(own, self.weights, each)
+        return chosen_by(own, self.weights, each)
 
     # -- one variable ----------------------------------------------------------------
 
@@ -186,16 +190,58 @@ class FiniteMixture(eqx.Module):
         """
         return self._average([c.sf(x) for c in self._scalars("sf")])
 
-    def ppf(self, q: ArrayLike) -> Array:
-        """The quantile: ``x`` with ``cdf(x) = q``, elementwise; NaN outside [0, 1].
-
-        By bisection between the quantiles of the components; not under ``jit``.
+    def logcdf(self, x: ArrayLike) -> Array:
+        """``log P(X <= x)`` of a univariate mixture, elementwise in ``x``.
 
         **Raises**: ``ValueError`` for a mixture of vectors.
         """
-        each = self._scalars("ppf")
-        between = [c.ppf(q) for c in each]
-        return mixed_quantile(self.cdf, self.sf, as_float(q), between)
+        each = [c.logcdf(x) for c in self._scalars("logcdf")]
+        return mixed(jnp.stack(each, axis=-1), self.weights)
+
+    def logsf(self, x: ArrayLike) -> Array:
+        """``log P(X > x)`` of a univariate mixture, elementwise in ``x``.
+
+        **Raises**: ``ValueError`` for a mixture of vectors.
+        """
+        each = [c.logsf(x) for c in self._scalars("logsf")]
+        return mixed(jnp.stack(each, axis=-1), self.weights)
+
+    def ppf(self, q: ArrayLike) -> Array:
+        """The quantile: ``x`` with ``cdf(x) = q``, elementwise; NaN outside [0, 1].
+
+        Not under ``jit``.
+
+        **Raises**: ``ValueError`` for a mixture of vectors, and for traced values.
+        """
+        return self._quantile("ppf", q)
+
+    def isf(self, q: ArrayLike) -> Array:
+        """``x`` with ``sf(x) = q``, elementwise; the way to small upper tails.
+
+        **Raises**: as :meth:`ppf`.
+        """
+        return self._quantile("isf", q)
+
+    def _quantile(self, name: str, q: ArrayLike) -> Array:
+        parts = self._scalars(name)
+        if is_traced(self, q):
+            raise ValueError(f"{name} of a finite mixture does not work under jit")
+        asked = np.asarray(as_float(q), float)
+        found = np.full(asked.shape, np.nan)
+        # By the smaller of the two tails.
+        near = asked <= 0.5
+        for near_end in (True, False):
+            place = near if near_end else ~near
+            if not place.any():
+                continue
+            lower = near_end == (name == "ppf")
+            with np.errstate(divide="ignore", invalid="ignore"):
+                logs = np.log(asked[place]) if near_end else np.log1p(-asked[place])
+            between = [getattr(c, name)(asked[place]) for c in parts]
+            tail = self.logcdf if lower else self.logsf
+            sign = 1.0 if lower else -1.0
+            found[place] = mixed_quantile(logs, between, tail, self.log_prob, sign)
+        return jnp.asarray(found, self.weights.dtype)
 
     # -- laws of parts and images ----------------------------------------------------
 
@@ -221,7 +267,7 @@ class FiniteMixture(eqx.Module):
         x = jnp.atleast_1d(as_float(x))
         left = [c.conditional(indices, x) for c in parts]
         each = jnp.stack([c.marginal(indices).log_prob(x) for c in parts])
-        return FiniteMixture(_shares(each[None], self.weights)[0], left)
+        return FiniteMixture(shares_of(each[None], self.weights)[0], left)
 
     def project(self, w: Float[ArrayLike, " d"]) -> FiniteMixture:
         """The univariate law of ``wᵀX``.
@@ -263,7 +309,7 @@ class FiniteMixture(eqx.Module):
         **Raises**: ``ValueError`` for a ``k`` or ``n_starts`` below 1, an unknown
         family, and data that no component could be fitted to, or not ``k`` of them.
         """
-        member = _form(family_of(family), np.ndim(X), factors)
+        member = form_of(family_of(family), np.ndim(X), factors)
         if k < 1 or n_starts < 1:
             raise ValueError(
                 f"k and n_starts must be at least 1, got k={k}, n_starts={n_starts}"
@@ -331,62 +377,3 @@ class FiniteMixture(eqx.Module):
             rows = np.concatenate([host, more])
         each = jnp.stack([density(c.joint, rows) for c in self.components], axis=1)
         return each[:n], found.weights
-
-
-def _form(family: Family, axes: int, factors: int) -> Any:
-    """The class of a component."""
-    if axes == 1:
-        if factors:
-            raise ValueError("data of one variable have no factors")
-        return family.univariate
-    return family.factor if factors else family.full
-
-
-def _check_components(components: tuple[Any, ...]) -> None:
-    if not components:
-        raise ValueError("a finite mixture needs a component")
-    for one in components:
-        if not isinstance(one, MarginalMixture):
-            raise ValueError(
-                "components must be mixtures such as NormalInverseGaussian, got a "
-                f"{type(one).__name__}"
-            )
-    kinds = {(one._axes, one.joint.mu.shape[-1]) for one in components}
-    if len(kinds) > 1:
-        told = ", ".join(
-            f"{type(one).__name__} in {one.joint.mu.shape[-1]}" for one in components
-        )
-        raise ValueError(
-            "components must be of the same number of dimensions, all of vectors or "
-            f"all univariate, got {told}"
-        )
-
-
-def _check_weights(weights: Any, k: int) -> None:
-    if not hasattr(weights, "shape"):  # as JAX rebuilds a pytree with other leaves
-        return
-    if weights.shape[-1:] != (k,):
-        raise ValueError(f"weights must have shape ({k},), got {weights.shape}")
-    if is_traced(weights):
-        return
-    here = np.asarray(weights)
-    if not ((here >= 0).all() and (abs(here.sum(axis=-1) - 1) <= _OFF).all()):
-        raise ValueError(f"weights must be probabilities of sum 1, got {here.tolist()}")
-
-
-@small()
-def _mixed(each: Array, weights: Array) -> Array:
-    """Of log-densities with the components along the last axis."""
-    return jax.scipy.special.logsumexp(each, axis=-1, b=weights)
-
-
-@small()
-def _shares(each: Float[Array, "n k"], weights: Array) -> Array:
-    return jax.nn.softmax(each + jnp.log(weights), axis=1)
-
-
-@small()
-def _chosen(key: Array, weights: Array, each: list[Array]) -> tuple[Array, Array]:
-    n = each[0].shape[0]
-    labels = jax.random.categorical(key, jnp.log(weights), shape=(n,))
-    return jnp.stack(each, axis=1)[jnp.arange(n), labels], labels

@@ -3,39 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
+
+from normix.mixtures.rows import grid
+
+# Newton's steps; where they leave the bracket it is halved, of which a hundred halvings
+# leave nothing.
+_STEPS = 100
+
+Function = Callable[[Any], Array]
 
 
 def mixed_quantile(
-    cdf: Callable[[Array], Array],
-    sf: Callable[[Array], Array],
-    q: Array,
+    log_q: Float[np.ndarray, "..."],
     between: list[Array],
-) -> Array:
-    """``x`` with ``cdf(x) = q``, which lies between these quantiles of the parts.
+    log_tail: Function,
+    log_density: Function,
+    sign: float,
+) -> Float[np.ndarray, "..."]:
+    """``x`` with ``log_tail(x) = log_q``, which lies between these quantiles of parts.
 
-    Bisection until no number is left between the ends. In the upper half the survival
-    function decides, which has more digits there.
+    By Newton's method in the logarithm of the probability, which is near a straight
+    line where a tail is exponential. ``sign``: 1 for the lower tail, -1 for the upper.
     """
-    wanted = np.asarray(q)
-    each = np.stack([np.asarray(x) for x in between])
-    low, high = each.min(axis=0), each.max(axis=0)
-    upper = wanted > 0.5
-    # At probabilities 0 and 1, and outside, the ends are not finite: they stay.
-    ends, finite = np.where(low == high, low, np.nan), np.isfinite(low + high)
-    low, high = np.where(finite, low, 0.0), np.where(finite, high, 0.0)
-    while True:
-        middle = low + 0.5 * (high - low)
-        inside = (middle > low) & (middle < high)
-        if not inside.any():
-            return jax.device_put(np.where(finite, high, ends))
-        at = jax.device_put(np.where(inside, middle, 0.0))
-        # 1 - q is exact for q above one half.
-        reached = np.where(
-            upper, np.asarray(sf(at)) <= 1 - wanted, np.asarray(cdf(at)) >= wanted
-        )
-        high = np.where(inside & reached, middle, high)
-        low = np.where(inside & ~reached, middle, low)
+    each = np.stack([np.asarray(x, float).ravel() for x in between])
+    low, high, wanted = each.min(axis=0), each.max(axis=0), log_q.ravel()
+    # Of probabilities 0 and 1, and of others, the ends are equal or not finite.
+    found = np.where(low == high, low, np.nan)
+    left = np.flatnonzero(np.isfinite(low) & np.isfinite(high) & (low < high))
+    x = 0.5 * (low + high)
+    for _ in range(_STEPS):
+        if not len(left):
+            break
+        at = x[left]
+        reached, density = _of_length(log_tail, at), _of_length(log_density, at)
+        excess = sign * (reached - wanted[left])
+        low[left] = np.where(excess <= 0, at, low[left])
+        high[left] = np.where(excess >= 0, at, high[left])
+        with np.errstate(all="ignore"):  # far out a slope may overflow
+            new = at - excess * np.exp(reached - density)
+        inside = (new > low[left]) & (new < high[left])
+        new = np.where(inside, new, low[left] + 0.5 * (high[left] - low[left]))
+        x[left] = new
+        still = np.abs(new - at) > 2 * np.finfo(float).eps * np.abs(new)
+        still &= excess != 0
+        found[left] = np.where(excess == 0, at, new)
+        left = left[still]
+    return found.reshape(log_q.shape)
+
+
+def _of_length(function: Function, x: np.ndarray) -> np.ndarray:
+    """Values at ``x``, filled up to a length of the grid."""
+    filled = np.full(grid(len(x)), x[0])
+    filled[: len(x)] = x
+    return np.asarray(function(jax.device_put(filled)), float)[: len(x)]

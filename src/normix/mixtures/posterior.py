@@ -32,7 +32,7 @@ from normix.special.gig_shared import (
 
 _LOG_2PI = math.log(2 * math.pi)
 # Beyond it distances may have squares that overflow, in single precision too.
-_FAR = 1e10
+FAR = 1e10
 
 
 def log_density_of_rows(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
@@ -45,11 +45,11 @@ def log_density_of_rows(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
     size = jnp.abs(gap).max(axis=1)
     finite = size < jnp.inf
     # In units of Y in which squares of distances do not overflow.
-    unit = lax.stop_gradient(jnp.where(finite & (size > _FAR), size, 1.0))
+    unit = lax.stop_gradient(jnp.where(finite & (size > FAR), size, 1.0))
     gap = jnp.where(finite[:, None], gap, 0.0) / jnp.sqrt(unit)[:, None]
     products = law.dispersion.inner_products(gap, law.gamma)
     d, log_det = X.shape[1], law.dispersion.log_det()
-    value = _log_density_about_mode(law.gig, products, d, log_det, unit)
+    value = log_density_about_mode(law.gig, products, d, log_det, unit)
     outside = jnp.where(jnp.isnan(X).any(axis=1), jnp.nan, -jnp.inf)
     return jnp.where(finite, value, outside)
 
@@ -63,7 +63,7 @@ def log_density_seen(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
     gap = jnp.where(mask, X - law.mu, 0.0)
     size = jnp.abs(gap).max(axis=1)
     finite = size < jnp.inf
-    unit = lax.stop_gradient(jnp.where(finite & (size > _FAR), size, 1.0))
+    unit = lax.stop_gradient(jnp.where(finite & (size > FAR), size, 1.0))
     gap = jnp.where(finite[:, None], gap, 0.0) / jnp.sqrt(unit)[:, None]
 
     def of_row(r, seen):
@@ -76,11 +76,11 @@ def log_density_seen(law: Law, X: Float[Array, "n d"]) -> Float[Array, " n"]:
 
     products, log_det = jax.vmap(of_row)(gap, mask)
     d = mask.sum(axis=1)
-    value = _log_density_about_mode(law.gig, products, d, log_det, unit)
+    value = log_density_about_mode(law.gig, products, d, log_det, unit)
     return jnp.where(d == 0, 0.0, jnp.where(finite, value, -jnp.inf))
 
 
-def _log_density_about_mode(
+def log_density_about_mode(
     gig: Array, products: InnerProducts, d: Any, log_det: Array, unit: Array
 ) -> Array:
     """Of rows in units of ``√unit``, by their inner products."""

@@ -16,7 +16,7 @@ from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.dispersion import InnerProducts
 from normix.mixtures.families import Family
 from normix.mixtures.joint import JointNormalMixture
-from normix.mixtures.posterior import _FAR, _log_density_about_mode
+from normix.mixtures.posterior import FAR, log_density_about_mode
 from normix.mixtures.subordinator import Subordinator
 
 Real = Float[Array, "..."]
@@ -143,7 +143,7 @@ def log_density(
     size = jnp.abs(gap).max(axis=-1) if core else jnp.abs(gap)
     finite = size < jnp.inf
     # In units of Y in which squares of distances do not overflow.
-    unit = lax.stop_gradient(jnp.where(finite & (size > _FAR), size, 1.0))
+    unit = lax.stop_gradient(jnp.where(finite & (size > FAR), size, 1.0))
     per_row = (lambda x: x[..., None]) if core else (lambda x: x)
     gap = jnp.where(per_row(finite), gap, 0.0) / per_row(jnp.sqrt(unit))
     of_rows = _products_of_vectors if core else _products_of_scalars
@@ -159,7 +159,7 @@ def log_density(
     def of_group(gig, rows, size):
         *four, log_det, unit = rows
         found = InnerProducts(*four)
-        return _log_density_about_mode(gig, found, math.prod(event), log_det, unit)
+        return log_density_about_mode(gig, found, math.prod(event), log_det, unit)
 
     found = in_groups(of_group, shape, gig[0].shape, gig, tuple(spread))
     outside = jnp.where(jnp.isnan(size), jnp.nan, -jnp.inf)
