@@ -160,3 +160,21 @@ def test_at_the_location():
         assert near == pytest.approx(exact, abs=0.05)
         pole = vg.replace(alpha=d / 2)
         assert float(pole.log_prob(np.ones(d))) == np.inf
+
+
+def test_slopes_at_the_location():
+    """Of a variance gamma law, by both modes, and by differences where it is smooth."""
+    at = np.array([0.3, -0.2])
+    for gamma in (np.zeros(2), np.array([0.4, 0.1])):
+        vg = VarianceGamma.from_classical(
+            mu=at, gamma=gamma, sigma=np.eye(2), alpha=2.5, beta=2.0
+        )
+        forward = jax.jacfwd(lambda law: law.log_prob(at))(vg)
+        reverse = jax.grad(lambda law: law.log_prob(at))(vg)
+        both = zip(jax.tree.leaves(forward), jax.tree.leaves(reverse), strict=True)
+        for one, other in both:
+            np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
+        slope = jax.grad(vg.log_prob)(at)
+        steps = 1e-6 * np.eye(2)
+        wanted = [(vg.log_prob(at + h) - vg.log_prob(at - h)) / 2e-6 for h in steps]
+        np.testing.assert_allclose(slope, wanted, atol=1e-9)

@@ -84,6 +84,12 @@ def log_density_about_mode(
     gig: Array, products: InnerProducts, d: Any, log_det: Array, unit: Array
 ) -> Array:
     """Of rows in units of ``√unit``, by their inner products."""
+    # A row that is μ is at rest, but for a cusp: squares have no slope there, of which
+    # roots would make infinity times 0.
+    quadratic, across = (
+        jnp.where(x > 0, x, 0.0) for x in (products.quadratic, products.across)
+    )
+    products = products._replace(quadratic=quadratic, across=across)
     p, a, b = gig
     skew = products.skew * unit
     posterior = p - 0.5 * d, a * unit + skew, b / unit + products.quadratic
@@ -114,7 +120,7 @@ def _beyond_mode(along, y, posterior, near, a) -> Array:
     p, rate, far = posterior
     # Elsewhere the parts of the quotient are larger than the difference.
     ahead = (rate * along > jnp.abs(p)) & (rate * along > near / along)
-    t, rate = jnp.where(ahead, along, 1.0), jnp.where(ahead, rate, 1.0)
+    t, rate, far = (jnp.where(ahead, x, 1.0) for x in (along, rate, far))
     root = jnp.hypot(p, jnp.sqrt(rate) * jnp.sqrt(far))
     total = root + rate * t
     rest = p * (p / total) + (rate / total) * near - (rate / total) * t * (a * t)

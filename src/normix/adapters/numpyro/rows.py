@@ -148,12 +148,6 @@ def log_density(
     gap = jnp.where(per_row(finite), gap, 0.0) / per_row(jnp.sqrt(unit))
     of_rows = _products_of_vectors if core else _products_of_scalars
     products, log_det = of_rows(gap, gamma, root, shape, normal)
-    # A row that is μ itself is at rest: there the slopes of roots of a square are
-    # infinite, and times 0 not a number.
-    quadratic, across = (
-        jnp.where(x > 0, x, 0.0) for x in (products.quadratic, products.across)
-    )
-    products = products._replace(quadratic=quadratic, across=across)
     spread = [jnp.broadcast_to(x, shape) for x in (*products, log_det, unit)]
 
     def of_group(gig, rows, size):
