@@ -211,11 +211,13 @@ def as_data(
 def as_series(X: ArrayLike, *, missing: bool = False) -> Array | np.ndarray:
     """Observations of one variable as a finite ``(n,)`` float array.
 
-    ``missing`` lets NaN pass.
+    A data frame of one column will do. ``missing`` lets NaN pass.
 
     **Raises**: ``ValueError`` for another shape, no values, NaN or infinite ones.
     """
     array = _as_rows(X)
+    if hasattr(X, "columns") and array.shape[1:] == (1,):
+        array = array[:, 0]
     if array.ndim != 1 or array.shape[0] == 0:
         raise ValueError(f"X must have shape (n,) with n >= 1, got {array.shape}")
     _check_finite(array, missing)

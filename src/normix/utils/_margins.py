@@ -20,6 +20,7 @@ from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.marginal import MarginalMixture
 from normix.utils._convergence import draw_log_likelihoods, histories
 from normix.utils._histogram import density_grid, histogram
+from normix.utils._laws import names_of
 from normix.utils._panels import MOST_PANELS, few_ticks, head, panels_of
 from normix.utils._text import words
 from normix.utils._theme import CONTRAST, DATA, GREY, MODEL, style_axes
@@ -42,8 +43,9 @@ def plot_margins(
 
     ``X`` has shape ``(n, d)``; the normal has the column's mean and variance. Where
     the histogram is thin, bins are joined. NaN are missing entries, of which a column
-    shows the others. The first 35 columns are drawn. ``names``
-    head the panels; ``result`` adds one with the log-likelihood by iteration.
+    shows the others. The first 35 columns are drawn. ``names``, by default those of a
+    data frame, head the panels; ``result`` adds one with the log-likelihood by
+    iteration.
 
     **Raises**: ``ValueError`` for data that do not fit the model, names that do not
     fit the data, constant columns, or a result without histories.
@@ -56,9 +58,7 @@ def plot_margins(
     >>> figure = plot_margins(model, returns.values, names=returns.columns)
     """
     data = np.asarray(as_data(X, columns=model.d, missing=True))
-    names = [f"x{j + 1}" for j in range(model.d)] if names is None else list(names)
-    if len(names) != model.d:
-        raise ValueError(f"names must be {model.d}, one a column, got {len(names)}")
+    names = names_of(X, model.d, names)
     check_seen(seen_together(data), names, pairs=False)
     constant = constant_columns(data)
     if constant:
