@@ -26,7 +26,13 @@ except ImportError as error:
 
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from normix.adapters.sklearn import Table, by_blocks, fitted, key_of, log_density
+from normix.adapters.sklearn._rows import (
+    Table,
+    by_blocks,
+    fitted,
+    key_of,
+    log_density,
+)
 
 # A number, the ends of an interval, or a number for every draw.
 Condition = float | tuple[float | None, float | None] | ArrayLike
