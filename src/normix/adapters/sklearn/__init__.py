@@ -9,3 +9,4 @@ before JAX is imported.
 from normix.adapters.sklearn.density import (
     NormalVarianceMeanMixture as NormalVarianceMeanMixture,
 )
+from normix.adapters.sklearn.finite import FiniteMixtureModel as FiniteMixtureModel

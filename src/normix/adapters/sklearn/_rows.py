@@ -164,17 +164,19 @@ def key_of(random_state: int | np.random.RandomState | None) -> PRNGKeyArray:
 
 
 def factors_for(
-    factors: int | str, X: Float[np.ndarray, "n d"], rows: int | None = None
+    factors: int | str, X: Float[np.ndarray, "n d"], n_components: int = 1
 ) -> int:
     """The number of factors, 0 for a full dispersion.
 
-    "auto" is 0 where at least ``rows`` of the rows differ, d + 1 if not given.
+    "auto" is 0 where more than d of the rows differ, and every component could have as
+    many rows; elsewhere 1.
 
     **Raises**: ``ValueError`` for what is not "auto" or a number from 0 to d.
     """
-    d = X.shape[1]
+    n, d = X.shape
     if factors == "auto":
-        return 0 if _as_many_differ(X, d + 1 if rows is None else rows) else 1
+        full = n >= n_components * (d + 1) and _as_many_differ(X, d + 1)
+        return 0 if full else 1
     if not isinstance(factors, int | np.integer) or not 0 <= factors <= d:
         raise ValueError(
             f'factors must be "auto" or a number from 0 to {d}, got {factors!r}'
