@@ -374,3 +374,15 @@ def test_not_under_jit():
     start = FiniteMixture.default_init(X, 2)
     with pytest.raises(ValueError, match="not under jit"):
         jax.jit(lambda x: start.fit(x).log_likelihood)(jnp.asarray(X))
+
+
+def test_a_start_on_equal_rows_does_not_fail():
+    """More columns than rows, rows three times each: components on one of them."""
+    rows = np.random.default_rng(0).uniform(size=(8, 30)).repeat(3, axis=0)
+    for key in jax.random.split(jax.random.key(0), 2):
+        how = {"factors": 1, "n_starts": 3, "key": key}
+        start = FiniteMixture.default_init(rows, 3, "vg", **how)
+        result = start.fit(rows, max_iter=20)
+        for leaf in jax.tree.leaves((start, result.model)):
+            assert np.isfinite(np.asarray(leaf)).all()
+        assert np.isfinite(result.log_likelihood)

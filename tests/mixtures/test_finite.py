@@ -139,6 +139,10 @@ def test_missing_entries_leave_the_law_of_the_rest():
     )
     np.testing.assert_allclose(found[3:], model.predict_proba(X[3:]), rtol=1e-9)
     seen = [float(model.log_prob_observed(x)) for x in X]
+    empty = np.vstack([X[3:], np.full((1, 3), np.nan)])
+    of_all = model.predict_proba(empty, missing="em")
+    np.testing.assert_allclose(of_all[:3], found[3:], rtol=1e-9)
+    np.testing.assert_allclose(of_all[3], model.weights, rtol=1e-12)
     total = float(model.marginal_log_likelihood(X, missing="em"))
     assert total == pytest.approx(np.mean(seen), rel=1e-10)
     assert seen[0] == pytest.approx(float(part.log_prob(X[0, [0, 2]])), rel=1e-10)

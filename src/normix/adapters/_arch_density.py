@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 from scipy.special import expit, log_expit
 
+from normix.adapters._elementwise import elementwise
 from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.law import Frame
 from normix.mixtures.posterior import log_density_of_rows
@@ -30,14 +29,6 @@ def _log_densities(vector: Array, z: Array) -> Array:
 
 def log_density(vector: np.ndarray, z: np.ndarray) -> Float[np.ndarray, " n"]:
     return elementwise(partial(_log_densities, vector), z)
-
-
-def elementwise(function: Callable[[Any], Array], x: ArrayLike) -> Any:
-    """At ``x`` of any shape, filled up to a length that is compiled already."""
-    values = np.asarray(x, float)
-    flat = np.zeros(grid(values.size))
-    flat[: values.size] = values.ravel()
-    return np.asarray(function(flat))[: values.size].reshape(values.shape)[()]
 
 
 def moment_by_quadrature(vector: np.ndarray, order: int, z: float) -> float:

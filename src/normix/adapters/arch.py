@@ -42,11 +42,11 @@ from numpy.random import Generator, RandomState
 from normix.adapters import _arch_triangle as triangle
 from normix.adapters._arch_density import (
     OF_ONE,
-    elementwise,
     log_density,
     moment_by_quadrature,
 )
 from normix.adapters._arch_triangle import Gig
+from normix.adapters._elementwise import elementwise
 from normix.mixtures.families import family_of
 from normix.mixtures.losses import exists
 from normix.mixtures.model_steps import of_vector

@@ -6,7 +6,7 @@ skfolio is installed by ``pip install skfolio``. Call
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self, cast
 
 import numpy as np
@@ -26,13 +26,17 @@ except ImportError as error:
 
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from normix.adapters.sklearn import Table, by_blocks, fitted, key_of, log_density
+from normix.adapters._elementwise import elementwise
+from normix.adapters.sklearn._rows import (
+    Table,
+    fitted,
+    key_of,
+    log_density,
+)
 
 # A number, the ends of an interval, or a number for every draw.
 Condition = float | tuple[float | None, float | None] | ArrayLike
 
-# How many values are computed at once: few lengths, as each compiles for itself.
-_LENGTHS = (64, 512, 4096)
 # More quantiles than that take longer than a table of them does.
 _FEW = 512
 
@@ -248,7 +252,7 @@ class UnivariateMixture(BaseUnivariateDist):
     def cdf(self, X: Table) -> Float[np.ndarray, "*n"]:
         """``P(return <= x)`` for each ``x`` of ``X``, of any shape."""
         check_is_fitted(self)
-        return _elementwise(self.model_.cdf, X)
+        return elementwise(self.model_.cdf, X)
 
     def ppf(self, X: Table) -> Float[np.ndarray, "*n"]:
         """The quantiles of probabilities ``X``, of any shape; NaN outside [0, 1].
@@ -258,7 +262,7 @@ class UnivariateMixture(BaseUnivariateDist):
         """
         check_is_fitted(self)
         law = self.model_ if np.size(X) <= _FEW else self.model_.quantile_table()
-        return _elementwise(law.ppf, X)
+        return elementwise(law.ppf, X)
 
 
 def _options(law: MultivariateMixture | UnivariateMixture) -> dict[str, Any]:
@@ -274,13 +278,6 @@ def _rows(
     if isinstance(law, UnivariateMixture) and rows.shape[1] != 1:
         raise ValueError(f"X must have one column, got shape {rows.shape}")
     return rows
-
-
-def _elementwise(function: Callable[[Any], Any], X: Table) -> np.ndarray:
-    """``function`` of each value of ``X``, of any shape."""
-    values = np.asarray(X, float)
-    size = next((n for n in _LENGTHS if values.size <= n), _LENGTHS[-1])
-    return by_blocks(function, values.reshape(-1, 1), size).reshape(values.shape)
 
 
 def _in_a_line(law: Any, model: MarginalMixture) -> str:

@@ -127,11 +127,12 @@ class FiniteMixture(eqx.Module):
     ) -> Float[Array, "n k"]:
         """The probability of every component, given each observation of ``X``.
 
-        With ``missing="em"`` given the entries that are not NaN.
+        With ``missing="em"`` given the entries that are not NaN, of which a row may
+        have none.
 
         **Raises**: ``ValueError`` for another shape, NaN or infinite entries.
         """
-        each = self._densities(X, None, missing)[0]
+        each = self._densities(X, None, missing, empty=True)[0]
         return shares_of(each, self.weights)
 
     def predict(self, X: ArrayLike, missing: str = "raise") -> Int[Array, " n"]:
@@ -360,13 +361,18 @@ class FiniteMixture(eqx.Module):
         return jnp.tensordot(self.weights, jnp.stack(values), 1)
 
     def _densities(
-        self, X: ArrayLike, weights: ArrayLike | None, missing: str
+        self, X: ArrayLike, weights: Any, missing: str, empty: bool = False
     ) -> tuple[Array, Array | None]:
-        """Log-densities of all rows under all components, shape ``(n, k)``."""
+        """Log-densities of all rows under all components, shape ``(n, k)``.
+
+        With ``missing="em"`` also, if ``empty``, of rows without an entry: 0.
+        """
         first = self.components[0]
         rows: Any = first._rows(X, self.d, missing=missing != "raise")
         w = None if weights is None else as_weights(weights, rows.shape[0])
         found = present(rows, w, missing)
+        if missing == "em" and empty and found.left_out:
+            found = found._replace(rows=rows, share=1.0)
         gaps = missing == "em" and found.has_gaps
         density = log_prob_seen if gaps else log_prob_of_rows
         rows, n = found.rows, found.rows.shape[0]

@@ -151,11 +151,12 @@ def _climbed(
     place: Place, rows: Blocks, members: tuple[Member, ...], bounds: Bounds, steps: int
 ) -> _Tried:
     gauge = nowhere(members[0].frame, rows.scale.dtype)[2]
-    tried = _Tried(place, -np.inf, True)
+    failed = tried = _Tried(place, -np.inf, True)
     for _ in range(steps):
         step = em_step(tried.place, rows, members, bounds, gauge, False)
         if not np.isfinite(step.log_likelihood):
-            return tried._replace(log_likelihood=-np.inf)
+            return failed
+        failed = failed._replace(place=tried.place)
         held = bool(step.held.any())
         tried = _Tried(step.following, step.log_likelihood, held)
     return tried

@@ -128,6 +128,9 @@ def em_step(
             free, _ = normal_maximised(*asked)
             following, narrow = within(free, bounds.least, member.frame)
             held[j] |= bool(narrow)
+            if not np.isfinite(np.asarray(following)).all():
+                # On equal rows at its μ alone: nothing is left that tells of Σ.
+                following, held[j] = at, True
         vectors.append(following)
     following = Place(np.log(weights), vectors)
     return Stepped(float(totals[0] / weight), shares, swept, following, held)
