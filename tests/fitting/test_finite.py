@@ -203,15 +203,42 @@ def test_a_component_on_few_rows_is_held_and_told():
     )
     onto = FiniteMixture([0.8, 0.2], [start.components[0], near])
     result = onto.fit(X)
-    assert result.at_bound == (1,)
+    assert result.at_bound == (1,) and result.converged
     assert "component 1 at a bound" in result.message
     assert np.isfinite(result.log_likelihood)
     sd = np.sqrt(np.linalg.eigvalsh(result.model.components[1].sigma()))
     assert sd.min() > 1e-4
     wider = onto.fit(X, min_scale=0.1)
     assert wider.log_likelihood < result.log_likelihood
-    with pytest.raises(ValueError, match="at a bound"):
+    with pytest.raises(ValueError, match="a bound holds component 1"):
         result.inference(X)
+
+
+def test_a_start_outside_the_bounds_is_brought_inside():
+    random = np.random.default_rng(1)
+    X = random.normal(size=(400, 2))
+    X[:50] = [0.3, 0.4]
+
+    def part(mu, s):
+        return normix.NormalInverseGaussian.from_classical(
+            mu=mu, gamma=[0.0, 0.0], sigma=s * np.eye(2), mu_ig=1.0, lam=1.0
+        )
+
+    start = FiniteMixture([0.8, 0.2], [part([0.0, 0.0], 1.0), part([0.3, 0.4], 1e-5)])
+    result = start.fit(X, min_scale=0.1)
+    assert result.converged and result.at_bound == (1,)
+    assert np.linalg.eigvalsh(result.model.components[1].sigma()).min() > 1e-3
+
+
+@pytest.mark.parametrize("min_scale", [1e-3, 0.03, 0.2])
+def test_held_fits_end_at_rest(min_scale):
+    random = np.random.default_rng(0)
+    z = np.concatenate([random.standard_t(5, 300) - 5, random.standard_t(5, 200) + 5])
+    z[:25] = -4.0
+    start = FiniteMixture.default_init(z, 3)
+    result = start.fit(z, min_scale=min_scale, track_ll=True)
+    assert result.converged, result.message
+    assert (np.diff(np.asarray(result.log_likelihoods)) >= -1e-9).all()
 
 
 def test_a_component_without_rows_keeps_the_least_weight():

@@ -71,6 +71,21 @@ def test_quantiles_invert_the_distribution_function():
     assert ends[0] == -np.inf and ends[1] == np.inf and np.isnan(ends[2:]).all()
 
 
+@pytest.mark.slow
+def test_quantiles_have_derivatives():
+    def quantile(w, q):
+        parts = SCALAR.components
+        return FiniteMixture(jnp.stack([w, 1 - w]), parts).ppf(q)
+
+    for q in (0.05, 0.97):
+        x = float(SCALAR.ppf(q))
+        value, slope = jax.jit(jax.value_and_grad(quantile))(WEIGHTS[0], q)
+        assert float(value) == pytest.approx(x, rel=1e-12)
+        one, other = (float(c.cdf(x)) for c in SCALAR.components)
+        wanted = -(one - other) / float(SCALAR.pdf(x))
+        assert float(slope) == pytest.approx(wanted, rel=1e-9)
+
+
 def test_moments_are_integrals_of_the_density():
     def moment(f):
         return integrate.quad(

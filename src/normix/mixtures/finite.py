@@ -23,7 +23,7 @@ from normix.mixtures.finite_parts import (
     mixed,
     shares_of,
 )
-from normix.mixtures.finite_quantiles import mixed_quantile
+from normix.mixtures.finite_quantiles import Tails, quantile, traced_quantile
 from normix.mixtures.finite_start import best_start
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import log_prob_of_rows, log_prob_seen
@@ -210,9 +210,9 @@ class FiniteMixture(eqx.Module):
     def ppf(self, q: ArrayLike) -> Array:
         """The quantile: ``x`` with ``cdf(x) = q``, elementwise; NaN outside [0, 1].
 
-        Not under ``jit``.
+        Differentiable in ``q`` and the parameters (implicitly).
 
-        **Raises**: ``ValueError`` for a mixture of vectors, and for traced values.
+        **Raises**: ``ValueError`` for a mixture of vectors.
         """
         return self._quantile("ppf", q)
 
@@ -224,25 +224,12 @@ class FiniteMixture(eqx.Module):
         return self._quantile("isf", q)
 
     def _quantile(self, name: str, q: ArrayLike) -> Array:
-        parts = self._scalars(name)
-        if is_traced(self, q):
-            raise ValueError(f"{name} of a finite mixture does not work under jit")
-        asked = np.asarray(as_float(q), float)
-        found = np.full(asked.shape, np.nan)
-        # By the smaller of the two tails.
-        near = asked <= 0.5
-        for near_end in (True, False):
-            place = near if near_end else ~near
-            if not place.any():
-                continue
-            lower = near_end == (name == "ppf")
-            with np.errstate(divide="ignore", invalid="ignore"):
-                logs = np.log(asked[place]) if near_end else np.log1p(-asked[place])
-            between = [getattr(c, name)(asked[place]) for c in parts]
-            tail = self.logcdf if lower else self.logsf
-            sign = 1.0 if lower else -1.0
-            found[place] = mixed_quantile(logs, between, tail, self.log_prob, sign)
-        return jnp.asarray(found, self.weights.dtype)
+        parts = [getattr(c, name) for c in self._scalars(name)]
+        law = Tails(self.logcdf, self.logsf, self.log_prob)
+        if not is_traced(self, q):
+            return quantile(law, parts, np.asarray(as_float(q)), name == "ppf")
+        q = jnp.asarray(q, self.weights.dtype)
+        return traced_quantile(law, parts, q, name == "ppf")
 
     # -- laws of parts and images ----------------------------------------------------
 

@@ -124,10 +124,15 @@ def em_step(
             alpha_min = bounds.alpha_min if member.has_shape_bound else None
             head, of = swept[j].head, member.law
             gig = mixing_maximised(head, of, SolverOptions(), None, alpha_min)
-            asked = at, swept[j], gig, None, gauge, member.frame, symmetric
-            free, _ = normal_maximised(*asked)
+            rest = None, gauge, member.frame, symmetric
+            free, _ = normal_maximised(at, swept[j], gig, *rest)
             following, narrow = within(free, bounds.least, member.frame)
-            held[j] |= bool(narrow)
+            if narrow:
+                # The bound is in a unit that the law of Y gives. With that law as it
+                # is, μ, γ and the Σ that is cut off are the best: the step ascends.
+                own, _ = normal_maximised(at, swept[j], None, *rest)
+                following, _ = within(own, bounds.least, member.frame)
+                held[j] = True
             if not np.isfinite(np.asarray(following)).all():
                 # On equal rows at its μ alone: nothing is left that tells of Σ.
                 following, held[j] = at, True

@@ -35,6 +35,7 @@ from normix.mixtures.finite_steps import (
     Place,
     at_least,
     bounds_for,
+    within,
 )
 from normix.mixtures.initial import mean_and_covariance
 from normix.mixtures.maximum import nowhere
@@ -72,7 +73,7 @@ class FiniteMixtureFitter(eqx.Module):
       deviation of all rows along any direction. Without it a component could shrink
       onto a few rows, and the likelihood grow for ever (Hathaway, Ann. Statist. 13,
       1985). It bounds Σ, in the unit of Y in which the density of ``log Y`` is highest
-      at 0; of factor forms, ``D``.
+      at 0; of factor forms, ``D``. While it holds a component, the law of its Y stays.
     - ``min_rows``: the least weight of a component, in rows; by default ``d + 1``, and
       of factor forms two more than the factors.
     - ``verbose``: 0 silent, 1 header and closing line, 2 a row an iteration.
@@ -238,8 +239,12 @@ class _Run:
         dtype = rows.scale.dtype
         self._gauge = nowhere(self.members[0].frame, dtype)[2]
         vectors = [
-            _centred(packed(c.joint), rows.centre, fitter.symmetric)
-            for c in model.components
+            within(
+                _centred(packed(c.joint), rows.centre, fitter.symmetric),
+                self._bounds.least,
+                member.frame,
+            )[0]
+            for c, member in zip(model.components, self.members, strict=True)
         ]
         weights, _ = at_least(np.asarray(model.weights, dtype), self._bounds.share)
         self._proposal = Place(np.log(weights), vectors)

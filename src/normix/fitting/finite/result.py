@@ -135,9 +135,10 @@ class FiniteMixtureResult(eqx.Module):
         from normix.uncertainty.inference import inference  # the layer above
 
         if self.at_bound:
+            which = ", ".join(map(str, self.at_bound))
             raise ValueError(
-                f"components {', '.join(map(str, self.at_bound))} are at a bound, "
-                "where the likelihood has no maximum: there are no standard errors"
+                f"a bound holds component {which}, and the likelihood has no maximum "
+                "there: there are no standard errors"
             )
         if missing is None:
             missing = "drop" if self.left_out else "raise"
