@@ -8,7 +8,10 @@ PYTHON ?= python3
 ARGS ?=
 
 VENV := .venv
+NEWEST := .venv-newest
 BIN := $(VENV)/bin
+# What holds the versions that are installed; nothing for the newest.
+PIN := -c constraints.txt
 UV := $(shell command -v uv 2>/dev/null)
 
 # The tests compile much and compute little: with XLA's older generator of CPU code
@@ -34,7 +37,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs bench newest clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -58,8 +61,17 @@ docs: $(VENV)/.stamp-docs ## Run the notebooks and build the pages
 bench: $(VENV)/.stamp-bench ## Run the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# An environment of its own, made anew each time: without constraints.txt.
+newest: ## Run the tests of the adapters with the newest versions
+	@rm -rf $(NEWEST)
+	@$(MAKE) --no-print-directory VENV=$(NEWEST) PIN= $(NEWEST)/.stamp-test
+	@$(NEWEST)/bin/python -m pip list 2>/dev/null | grep -iE \
+	  '^(arch|jax|numpy|numpyro|pandas|scikit-learn|scipy|skfolio) '
+	XLA_FLAGS="$(TEST_XLA_FLAGS) $$XLA_FLAGS" $(NEWEST)/bin/python -m pytest -n 2 -q \
+	  tests/adapters tests/test_pandas.py tests/test_parametrizations.py $(ARGS)
+
 clean: ## Remove what the targets made, .venv included
-	rm -rf $(VENV) build dist docs/_build demo.png
+	rm -rf $(VENV) $(NEWEST) build dist docs/_build demo.png
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find src tests tools benchmarks docs -name __pycache__ -prune \
 	  -exec rm -rf {} + 2>/dev/null || true
@@ -81,7 +93,7 @@ $(BIN)/python:
 
 $(VENV)/.stamp-%: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing normix[$(EXTRAS_$*)] into $(VENV) (about a minute the first time) ..."
-	@$(pip_install) -c constraints.txt -e ".[$(EXTRAS_$*)]"
+	@$(pip_install) $(PIN) -e ".[$(EXTRAS_$*)]"
 	@# As pip does for packages that it copies: half of what `import normix` takes.
 	@$(BIN)/python -m compileall -q src
 	@touch $@
