@@ -134,7 +134,8 @@ def test_a_bad_batch_leaves_the_state():
     lone = IncrementalEMFitter(eta_update=IdentityUpdate())
     state = lone.update(lone.init(START), X[:1])
     assert bool(state.diverged) and int(state.step) == 0
-    assert_same(state.model, START, rtol=0)
+    # As it was, but for the way through (p, a, b) and back.
+    assert_same(state.model, START, rtol=4e-16)
     assert int(lone.update(state, X[:300]).step) == 1
 
 

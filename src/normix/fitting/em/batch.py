@@ -43,6 +43,7 @@ from normix.mixtures.initial import (
     random_joint,
 )
 from normix.mixtures.joint import JointNormalMixture
+from normix.mixtures.limits import thinnest
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import of_vector
 from normix.mixtures.rows import (
@@ -295,7 +296,8 @@ class BatchEMFitter(Options):
         at = at._replace(outcome=outcome, n_iter=int(at.n_iter), log_likelihood=value)
         mean = 1.0 if data.weights is None else float(data.weights.sum() / data.n)
         about = data.source, data.rows.scale, float(at.share) / mean, data.weights
-        if ends_at_pole(outcome, fitted, *about):
+        thin = float(at.s) >= 0.5 * thinnest(fitted.mu.dtype)
+        if ends_at_pole(outcome, fitted, *about, thin):
             at = at._replace(outcome=Outcome.UNBOUNDED)
         return at
 

@@ -84,6 +84,8 @@ def _unit(weights: Float[np.ndarray, " n"]) -> float:
 
 # Of all E[1/Y], at a pole. Equal rows that are many may have half of it elsewhere.
 _MOST = 0.9
+# The width of a law beside that of its data, in any direction, which one at rest has.
+_WIDTH = 1e-3
 
 
 def ends_at_pole(
@@ -93,19 +95,24 @@ def ends_at_pole(
     scale: Float[ArrayLike, " d"],
     share: float,
     weights: Float[np.ndarray, " n"] | None = None,
+    thin: bool = False,
 ) -> bool:
     """Whether a fit that seems to be at rest, or has lost its digits, is at a pole.
 
     See :func:`drawn_onto_rows`. Digits are lost on the way to a pole between rows that
     are few as well, on a line or a plane: where the law is so narrow beside the data,
-    in some direction, that Σ has lost half of its digits.
+    in some direction, that Σ has lost half of its digits. Or it ends before, where Σ
+    vanishes beside γγᵀ, which ``thin`` tells: a law that is at rest there is not narrow
+    beside its data as well.
     """
-    lost = outcome == Outcome.DIVERGED
+    lost, rests = outcome == Outcome.DIVERGED, outcome in AT_REST
     half = float(np.finfo(fitted.mu.dtype).eps) ** 0.25
-    if lost and _narrowest(fitted, data, np.asarray(scale, float)) <= half:
-        return True
+    if lost or (rests and thin):
+        width = _narrowest(fitted, data, np.asarray(scale, float))
+        if width <= (half if lost else _WIDTH):
+            return True
     about = data, fitted.mu, scale, share, weights
-    return (lost or outcome in AT_REST) and drawn_onto_rows(*about)
+    return (lost or rests) and drawn_onto_rows(*about)
 
 
 def _narrowest(
