@@ -24,7 +24,7 @@ ADAPTERS := arch,numpyro,skfolio,sklearn
 EXTRAS_demo := plot
 EXTRAS_test := dev,$(ADAPTERS)
 EXTRAS_docs := docs,plot,dask,$(ADAPTERS)
-EXTRAS_bench := bench
+EXTRAS_bench := bench,sklearn
 
 ifdef UV
 make_venv = "$(UV)" venv --quiet --seed --python "$(PYTHON)" $(VENV)

@@ -1,8 +1,8 @@
 """``python -m benchmarks [OUT.json [SUITE ...]]``: timings, printed and as JSON.
 
-The suites are cold, kernel, gig, em, fits, large, inference, missing, risk and
-goodness; all of them unless some are named. How far fits of difficult data get is shown
-by ``python -m benchmarks.difficult``.
+The suites are cold, kernel, gig, em, fits, large, inference, missing, risk, goodness
+and finite; all of them unless some are named. How far fits of difficult data get is
+shown by ``python -m benchmarks.difficult``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def main() -> None:
     from benchmarks import (
         cold,
         em,
+        finite,
         fits,
         gig,
         goodness,
@@ -67,6 +68,7 @@ def main() -> None:
         "missing": ("Missing entries", missing.run),
         "risk": ("Risk", risk.run),
         "goodness": ("Goodness of fit", goodness.run),
+        "finite": ("Finite mixtures", finite.run),
     }
     chosen = sys.argv[2:] or list(suites)
     if unknown := set(chosen) - set(suites):
