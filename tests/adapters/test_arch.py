@@ -269,6 +269,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="kappa must be between -1 and 1"):
         gh.law([0.5, 0.0, 1.5])
     with pytest.raises(TypeError, match="seed"):
+        # A type that the signature excludes, for callers without a type checker.
         StandardizedVarianceGamma(seed="x")  # type: ignore[arg-type]
     with jax.enable_x64(False), pytest.raises(ValueError, match="double precision"):
         StandardizedVarianceGamma()
