@@ -230,6 +230,19 @@ def test_a_start_outside_the_bounds_is_brought_inside():
     assert np.linalg.eigvalsh(result.model.components[1].sigma()).min() > 1e-3
 
 
+def test_a_start_below_the_least_shape_is_brought_above():
+    X = two_groups(300)
+    parts = [
+        normix.UnivariateVarianceGamma.from_classical(
+            mu=mu, gamma=0.0, sigma=2.0, alpha=0.2, beta=0.2
+        )
+        for mu in (-3.0, 2.0)
+    ]
+    result = FiniteMixture([0.4, 0.6], parts).fit(X, track_ll=True)
+    assert result.converged
+    assert all(float(c.alpha) >= 1 - 1e-12 for c in result.model.components)
+
+
 @pytest.mark.parametrize("min_scale", [1e-3, 0.03, 0.2])
 def test_held_fits_end_at_rest(min_scale):
     random = np.random.default_rng(0)

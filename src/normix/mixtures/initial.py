@@ -80,13 +80,18 @@ def initial_factor_joint(
         return _short_fit(family, X, Frame(FactorDispersion, X.shape[1], r))
 
 
-def mean_and_covariance(X: Any) -> tuple[Any, Any]:
-    """Of rows that are at hand, by NumPy; of others by JAX."""
-    xp: Any = jnp if is_traced(X) else np
+def mean_and_covariance(X: Any, weights: Any = None) -> tuple[Any, Any]:
+    """Of rows that are at hand, by NumPy; of others by JAX. By weight, if given."""
+    xp: Any = jnp if is_traced(X, weights) else np
     X = xp.asarray(X)
-    centre = X.mean(axis=0)
+    if weights is None:
+        centre = X.mean(axis=0)
+        columns = (X - centre).T
+        return centre, columns @ columns.T / X.shape[0]
+    share = weights / weights.sum()
+    centre = share @ X
     columns = (X - centre).T
-    return centre, columns @ columns.T / X.shape[0]
+    return centre, (columns * share) @ columns.T
 
 
 def _direction(rows: Any, cov: Any, frame: Frame) -> Any:

@@ -49,12 +49,8 @@ def edge(
 
 def _normal(rows: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
     """The mean log-likelihood of the best normal law, and the weight of all rows."""
-    if weights is None:
-        total, (_, cov) = float(len(rows)), mean_and_covariance(rows)
-    else:
-        total = float(weights.sum())
-        centred = rows - weights @ rows / total
-        cov = (weights[:, None] * centred).T @ centred / total
+    total = float(len(rows)) if weights is None else float(weights.sum())
+    _, cov = mean_and_covariance(rows, weights)
     d = rows.shape[1]
     _, log_det = np.linalg.slogdet(np.asarray(cov, float))
     return -0.5 * (d * (1 + math.log(2 * math.pi)) + float(log_det)), total

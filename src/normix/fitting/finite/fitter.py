@@ -38,6 +38,7 @@ from normix.mixtures.finite_steps import (
     within,
 )
 from normix.mixtures.initial import mean_and_covariance
+from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.maximum import nowhere
 from normix.mixtures.model_steps import of_vector, packed
 from normix.mixtures.patterns import Patterned
@@ -226,9 +227,9 @@ class _Run:
             Member(c.joint.frame, type(c.joint.subordinator)) for c in model.components
         )
         seen: Any = without_gaps(data.source)
-        cov = _covariance(np.asarray(seen), data.weights).astype(rows.scale.dtype)
+        _, cov = mean_and_covariance(np.asarray(seen), data.weights)
         self._bounds: Bounds = bounds_for(
-            cov,
+            cov.astype(rows.scale.dtype),
             self._n,
             model.k,
             self.members,
@@ -238,13 +239,19 @@ class _Run:
         )
         dtype = rows.scale.dtype
         self._gauge = nowhere(self.members[0].frame, dtype)[2]
+        joints = [
+            _with_shape(c.joint, self._bounds.alpha_min)
+            if member.has_shape_bound and self._bounds.alpha_min is not None
+            else c.joint
+            for c, member in zip(model.components, self.members, strict=True)
+        ]
         vectors = [
             within(
-                _centred(packed(c.joint), rows.centre, fitter.symmetric),
+                _centred(packed(joint), rows.centre, fitter.symmetric),
                 self._bounds.least,
                 member.frame,
             )[0]
-            for c, member in zip(model.components, self.members, strict=True)
+            for joint, member in zip(joints, self.members, strict=True)
         ]
         weights, _ = at_least(np.asarray(model.weights, dtype), self._bounds.share)
         self._proposal = Place(np.log(weights), vectors)
@@ -342,14 +349,10 @@ class _Run:
             callback(MixtureIteration(self.n_iter, at.log_likelihood, self._gain))
 
 
-def _covariance(
-    X: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None
-) -> Float[np.ndarray, "d d"]:
-    if weights is None:
-        return np.asarray(mean_and_covariance(X)[1])
-    share = weights / weights.sum()
-    about = X - share @ X
-    return (share[:, None] * about).T @ about
+def _with_shape(joint: JointNormalMixture, alpha_min: Any) -> JointNormalMixture:
+    """The law with a shape of at least that."""
+    law = joint.subordinator.bounded(None, jax.device_put(alpha_min))
+    return eqx.tree_at(lambda j: j.subordinator, joint, law)
 
 
 def _centred(vector: Array, centre: Any, symmetric: bool) -> Any:
