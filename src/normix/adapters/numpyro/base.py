@@ -57,6 +57,7 @@ def check_gig(law: Distribution) -> None:
 
     What is traced is not looked at.
     """
+    # set_parameters has set them, which a type checker does not see.
     values = law.p, law.a, law.b  # pyright: ignore
     if is_traced(values):
         return
