@@ -96,7 +96,7 @@ def cached(family: str, target: float) -> Row:
 
 
 ROW_COUNTS = """
-from normix.mixtures.rows import grid
+from normix._compile import grid
 every = np.concatenate([every, every])
 counts = np.unique(np.random.default_rng(0).integers(200, 5000, 20))
 for size in sorted({grid(n) for n in counts}):

@@ -15,8 +15,9 @@ from jax import monitoring
 
 import normix
 from normix._cache import cache_folder
-from normix._compile import _rehearsed
-from normix.mixtures.rows import BLOCK, grid
+from normix._compile import _rehearsed, grid, length_for
+from normix.mixtures.model_steps import log_prob_of_rows
+from normix.mixtures.rows import BLOCK
 
 FAMILIES = (
     normix.NormalInverseGaussian,
@@ -148,6 +149,49 @@ def test_the_grid():
     assert all(grid(size) == size for size in sizes)
     ratios = np.diff(sizes) / sizes[:-1]
     assert ratios.max() <= 0.25
+
+
+LAW = normix.UnivariateVarianceGamma.from_classical(
+    mu=0.1, gamma=0.3, sigma=1.1, alpha=1.4, beta=1.2
+)
+POSITIVE = normix.InverseGaussian(mu=1.2, lam=0.8)
+JOINT = normix.VarianceGamma.default_init(rows(50, d=2)).joint
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        LAW.log_prob,
+        LAW.logcdf,
+        LAW.ppf,
+        LAW.expected_shortfall,
+        LAW.expectile,
+        LAW.partial_moment,
+        LAW.quantile_table().ppf,
+        LAW.quantile_table().cdf,
+        POSITIVE.logsf,
+        POSITIVE.isf,
+        lambda x: log_prob_of_rows(JOINT, np.stack([x, x], axis=-1)),
+    ],
+)
+def test_another_number_of_values_compiles_nothing(function):
+    """Nor another shape: programs are for lengths of a grid."""
+    x = np.linspace(0.05, 0.95, 60)
+    first = np.asarray(function(x))
+    with compilations() as names:
+        few = np.asarray(function(x[:43]))
+        square = np.asarray(function(x[:18].reshape(3, 6)))
+    assert names == []
+    np.testing.assert_array_equal(few, first[:43])
+    np.testing.assert_array_equal(square.ravel(), first[:18])
+    assert square.shape == (3, 6)
+
+
+def test_values_fill_up_to_few_lengths():
+    lengths = sorted({length_for(n) for n in range(1, 5_000)})
+    assert lengths[:4] == [16, 64, 256, 1024]
+    assert all(length_for(n) == n for n in lengths)
+    assert all(length_for(n) >= n for n in range(1, 5_000))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial, update_wrapper
 from threading import local
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import jax
 import numpy as np
@@ -116,11 +116,91 @@ class Compiled(Generic[P, R]):
             return self._inner(*args, **kwargs)
 
 
+class OfEach(Compiled[P, R]):
+    """A :class:`Compiled` function of every value of its second argument, or every row.
+
+    Values at hand are filled up to a length of few, so that a new number of them
+    compiles nothing as a rule. The results' first axes are those of the values.
+    ``axes`` has one of a value: 0 of a number, 1 of a row.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        static: tuple[str, ...],
+        options: dict[str, bool | int],
+        few: float,
+        axes: int,
+    ):
+        super().__init__(function, static, options, few)
+        self._axes = axes
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if is_traced(args, kwargs) or not _is_here(args[1]):
+            return super().__call__(*args, **kwargs)
+        first, values, *others = cast(tuple[Any, ...], args)
+        host: Any = np.asarray(values)
+        shape = host.shape[: host.ndim - self._axes]
+        n, of_one = math.prod(shape), host.shape[len(shape) :]
+        if n == 0:
+            return super().__call__(*args, **kwargs)
+        filled = np.empty((length_for(n), *of_one), host.dtype)
+        filled[:n] = host.reshape(n, *of_one)
+        filled[n:] = filled[0]  # as any other, so that nothing takes longer
+        place = values.sharding if getattr(values, "committed", False) else None
+        every: Any = jax.device_put(filled, place), *others
+        call: Any = super().__call__
+        found = call(first, *every, **kwargs)
+
+        def of_values(leaf):
+            told = np.asarray(leaf)[:n]
+            return jax.device_put(told.reshape((*shape, *told.shape[1:])), place)
+
+        return jax.tree.map(of_values, found)
+
+
+def _is_here(values: Any) -> bool:
+    """Whether the host reads values for nothing: they are few, or in its memory."""
+    if not isinstance(values, jax.Array):
+        return True
+    devices = values.devices()
+    if len(devices) > 1 or not values.is_fully_addressable:
+        return False
+    return values.size <= _AT_HAND or next(iter(devices)).platform == "cpu"
+
+
+# Beyond, values on an accelerator stay there.
+_AT_HAND = 4096
+
+
+def grid(n: int) -> int:
+    """The least length of the grid that ``n`` rows fit in: 2ᵏ times 4, 5, 6 or 7."""
+    unit = 16
+    while 7 * unit < n:
+        unit *= 2
+    return next(k * unit for k in (4, 5, 6, 7) if k * unit >= n)
+
+
+def length_for(n: int) -> int:
+    """The length that ``n`` values are filled up to; one of four up to a thousand."""
+    return next((size for size in (16, 64, 256, 1024) if size >= n), grid(n))
+
+
 def compiled(
     *static: str, options: dict[str, bool | int], few: float = math.inf
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]:
     """A decorator that makes a function :class:`Compiled`."""
     return lambda function: Compiled(function, static, options, few)
+
+
+def of_each(
+    *static: str,
+    axes: int = 0,
+    options: dict[str, bool | int] = LOOPS,
+    few: float = 4096,
+) -> Callable[[Callable[P, R]], OfEach[P, R]]:
+    """A decorator that makes a function :class:`OfEach`."""
+    return lambda function: OfEach(function, static, options, few, axes)
 
 
 def _most(args: tuple[object, ...]) -> int:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import expit, log_expit
 
-from normix.adapters._elementwise import elementwise
+from normix._compile import grid, of_each
 from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.law import Frame
 from normix.mixtures.posterior import log_density_of_rows
-from normix.mixtures.rows import grid
 
 # A law of one variable as a vector: μ, γ, the root of Σ, and p, a, b of Y.
 OF_ONE = Frame(CholeskyDispersion, 1, 0)
@@ -22,13 +20,14 @@ OF_ONE = Frame(CholeskyDispersion, 1, 0)
 _T = np.linspace(-4.0, 4.0, grid(256))
 
 
-@jax.jit
-def _log_densities(vector: Array, z: Array) -> Array:
-    return log_density_of_rows(OF_ONE.unpack(vector), z[:, None])
+@of_each()
+def _log_densities(vector: Array | np.ndarray, z: Array | np.ndarray) -> Array:
+    law = OF_ONE.unpack(jnp.asarray(vector))
+    return log_density_of_rows(law, jnp.asarray(z)[:, None])
 
 
 def log_density(vector: np.ndarray, z: np.ndarray) -> Float[np.ndarray, " n"]:
-    return elementwise(partial(_log_densities, vector), z)
+    return np.asarray(_log_densities(vector, z))
 
 
 def moment_by_quadrature(vector: np.ndarray, order: int, z: float) -> float:

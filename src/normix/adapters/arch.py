@@ -39,6 +39,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 from numpy.random import Generator, RandomState
 
+from normix._compile import grid
 from normix.adapters import _arch_triangle as triangle
 from normix.adapters._arch_density import (
     OF_ONE,
@@ -46,11 +47,9 @@ from normix.adapters._arch_density import (
     moment_by_quadrature,
 )
 from normix.adapters._arch_triangle import Gig
-from normix.adapters._elementwise import elementwise
 from normix.mixtures.families import family_of
 from normix.mixtures.losses import exists
 from normix.mixtures.model_steps import of_vector
-from normix.mixtures.rows import grid
 from normix.mixtures.univariate import UnivariateNormalMixture
 
 try:
@@ -247,14 +246,16 @@ class StandardizedMixture(Distribution):
 
         **Raises**: ``ValueError`` as :meth:`law`.
         """
-        return elementwise(self.law(self._checked(parameters)).cdf, resids)
+        law = self.law(self._checked(parameters))
+        return np.asarray(law.cdf(resids), float)[()]
 
     def ppf(self, pits: ArrayLike, parameters: Shape | None = None) -> Any:
         """The quantiles at the probabilities ``pits``, elementwise.
 
         **Raises**: ``ValueError`` as :meth:`law`.
         """
-        return elementwise(self.law(self._checked(parameters)).ppf, pits)
+        law = self.law(self._checked(parameters))
+        return np.asarray(law.ppf(pits), float)[()]
 
     def moment(self, n: int, parameters: Shape | None = None) -> float:
         """``E[Xⁿ]``, NaN where that is infinite; from order 5 on by quadrature.
@@ -284,7 +285,7 @@ class StandardizedMixture(Distribution):
             return math.nan
         if n > 2 or math.isinf(z):
             return moment_by_quadrature(self._vector(shape), n, z)
-        chance = float(elementwise(law.cdf, z))
+        chance = float(law.cdf(z))
         if n == 0:
             return chance
         # From E[(z - X)₊] and its like of order 2.

@@ -15,7 +15,7 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 from scipy import integrate, stats
 from scipy.special import expit, log_expit
 
-from normix.adapters._elementwise import elementwise
+from normix._compile import of_each
 from normix.distributions import MultivariateNormal
 from normix.distributions.positive import PositiveFamily
 from normix.mixtures.finite import FiniteMixture
@@ -93,30 +93,30 @@ class Univariate(stats.rv_continuous):
 
     def _logpdf(self, x):
         model = self.model
-        if isinstance(model, PositiveFamily):
-            return elementwise(_log_density(model), x)
-        return elementwise(model.log_prob, x)
+        by_number = isinstance(model, PositiveFamily)
+        found = _log_prob_of_numbers(model, x) if by_number else model.log_prob(x)
+        return np.asarray(found, float)
 
     def _pdf(self, x):
         return np.exp(self._logpdf(x))
 
     def _cdf(self, x):
-        return elementwise(self.model.cdf, x)
+        return np.asarray(self.model.cdf(x), float)
 
     def _sf(self, x):
-        return elementwise(self.model.sf, x)
+        return np.asarray(self.model.sf(x), float)
 
     def _logcdf(self, x):
-        return elementwise(self.model.logcdf, x)
+        return np.asarray(self.model.logcdf(x), float)
 
     def _logsf(self, x):
-        return elementwise(self.model.logsf, x)
+        return np.asarray(self.model.logsf(x), float)
 
     def _ppf(self, q):
-        return elementwise(self.model.ppf, q)
+        return np.asarray(self.model.ppf(q), float)
 
     def _isf(self, q):
-        return elementwise(self.model.isf, q)
+        return np.asarray(self.model.isf(q), float)
 
     def _rvs(self, size=None, random_state=None):
         shape = () if size is None else tuple(np.atleast_1d(size))
@@ -255,12 +255,11 @@ class Multivariate:
         points = np.asarray(x, float)
         if points.shape[-1:] != (self.dim,):
             raise ValueError(f"x must have shape (..., {self.dim}), got {points.shape}")
-        rows = points.reshape(-1, self.dim)
-        places = np.arange(len(rows))
-        of_rows = _rows_density(self.model)
-        # By places, of which those that fill up a block are copies of the first.
-        found = elementwise(lambda k: of_rows(rows[k.astype(int)]), places)
-        return np.reshape(found, points.shape[:-1])[()]
+        if isinstance(self.model, MarginalMixture):
+            found = log_prob_of_rows(self.model.joint, points)
+        else:
+            found = _log_prob_of_rows(self.model, points)
+        return np.asarray(found, float)[()]
 
     def pdf(self, x: Float[ArrayLike, "*n d"]) -> Any:
         """The density, as :meth:`logpdf`."""
@@ -294,16 +293,9 @@ def _key(random_state: Seed) -> PRNGKeyArray:
     return jax.random.key(int(random_state))
 
 
-def _log_density(law: PositiveFamily) -> Callable[[Any], Any]:
-    return lambda x: _log_densities(law, x)
-
-
-@jax.jit
-def _log_densities(law: Any, x: Any) -> Any:
+def _log_prob(law: Any, x: Any) -> Any:
     return jax.vmap(law.log_prob)(x)
 
 
-def _rows_density(model: Any) -> Callable[[Any], Any]:
-    if isinstance(model, MarginalMixture):
-        return lambda rows: log_prob_of_rows(model.joint, rows)
-    return lambda rows: _log_densities(model, rows)
+_log_prob_of_numbers = of_each()(_log_prob)
+_log_prob_of_rows = of_each(axes=1)(_log_prob)

@@ -26,7 +26,6 @@ except ImportError as error:
 
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from normix.adapters._elementwise import elementwise
 from normix.adapters.sklearn._rows import (
     Table,
     fitted,
@@ -252,7 +251,7 @@ class UnivariateMixture(BaseUnivariateDist):
     def cdf(self, X: Table) -> Float[np.ndarray, "*n"]:
         """``P(return <= x)`` for each ``x`` of ``X``, of any shape."""
         check_is_fitted(self)
-        return elementwise(self.model_.cdf, X)
+        return np.asarray(self.model_.cdf(X), float)
 
     def ppf(self, X: Table) -> Float[np.ndarray, "*n"]:
         """The quantiles of probabilities ``X``, of any shape; NaN outside [0, 1].
@@ -262,7 +261,7 @@ class UnivariateMixture(BaseUnivariateDist):
         """
         check_is_fitted(self)
         law = self.model_ if np.size(X) <= _FEW else self.model_.quantile_table()
-        return elementwise(law.ppf, X)
+        return np.asarray(law.ppf(X), float)
 
 
 def _options(law: MultivariateMixture | UnivariateMixture) -> dict[str, Any]:

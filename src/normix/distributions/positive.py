@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, as_sample, is_traced
-from normix._compile import of_few
+from normix._compile import of_each, of_few
 from normix.distributions.quantile_table import QuantileTable, of_smaller_tail
 from normix.exponential_family import ExponentialFamily
 from normix.special._cumulants import times
@@ -240,17 +240,17 @@ class PositiveFamily(ExponentialFamily):
         return jnp.where(mass == jnp.inf, jnp.inf, value)
 
 
-@of_few()
+@of_each()
 def _raw_moments(law: PositiveFamily, k: Array) -> Array:
     return jnp.exp(law._log_moment(k))
 
 
-@of_few()
+@of_each()
 def _log_tails(law: PositiveFamily, x: Array):
     return gig_log_tails(*law.gig_params(), x)
 
 
-@of_few()
+@of_each()
 def _quantile(law: PositiveFamily, q: Array, lower: bool | Array) -> Array:
     def quantile(log_q, upper):
         return jnp.exp(gig_log_quantile(log_q, upper, *law.gig_params()))

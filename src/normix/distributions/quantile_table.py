@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from normix._arrays import as_float, check_count
+from normix._compile import of_each
 
 Real = Float[Array, "..."]
 
@@ -75,17 +76,17 @@ class QuantileTable(eqx.Module):
 
     def ppf(self, q: ArrayLike) -> Real:
         """The quantile of ``q``, elementwise; NaN outside [0, 1]."""
-        q = as_float(q)
-        return self._at_logit(jnp.log(q) - jnp.log1p(-q))
+        return _quantile(self, as_float(q), True)
 
     def isf(self, q: ArrayLike) -> Real:
         """The value that is exceeded with probability ``q``; NaN outside [0, 1]."""
-        q = as_float(q)
-        return self._at_logit(jnp.log1p(-q) - jnp.log(q))
+        return _quantile(self, as_float(q), False)
 
     def cdf(self, x: ArrayLike) -> Real:
         """``P(X <= x)``, elementwise."""
-        x = as_float(x)
+        return _probability(self, as_float(x))
+
+    def _probability(self, x: Real) -> Real:
         if self.of_logarithm:
             x = jnp.log(jnp.maximum(x, 0.0))
         t = self.values
@@ -129,6 +130,17 @@ class QuantileTable(eqx.Module):
         end = jnp.sign(logit) * jnp.inf
         t = jnp.where(jnp.abs(xi) > _END, end, t)
         return jnp.exp(t) if self.of_logarithm else t
+
+
+@of_each("lower")
+def _quantile(table: QuantileTable, q: Real, lower: bool) -> Real:
+    logit = jnp.log(q) - jnp.log1p(-q)
+    return table._at_logit(logit if lower else -logit)
+
+
+@of_each()
+def _probability(table: QuantileTable, x: Real) -> Real:
+    return table._probability(x)
 
 
 def of_smaller_tail(

@@ -28,7 +28,6 @@ from normix.mixtures.finite_start import best_start
 from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.model_steps import log_prob_of_rows, log_prob_seen
 from normix.mixtures.multivariate import VectorMixture
-from normix.mixtures.rows import grid
 from normix.mixtures.univariate import UnivariateNormalMixture
 
 
@@ -362,11 +361,5 @@ class FiniteMixture(eqx.Module):
             found = found._replace(rows=rows, share=1.0)
         gaps = missing == "em" and found.has_gaps
         density = log_prob_seen if gaps else log_prob_of_rows
-        rows, n = found.rows, found.rows.shape[0]
-        if not is_traced(rows):
-            # To a length of the grid, so that few of them compile.
-            host = np.asarray(rows)
-            more = np.repeat(host[:1], grid(n) - n, axis=0)
-            rows = np.concatenate([host, more])
-        each = jnp.stack([density(c.joint, rows) for c in self.components], axis=1)
-        return each[:n], found.weights
+        each = [density(c.joint, found.rows) for c in self.components]
+        return jnp.stack(each, axis=1), found.weights

@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from normix.mixtures.rows import grid
+from normix._compile import grid
 
 # Newton's steps; where they leave the bracket it is halved, of which a hundred halvings
 # leave nothing.

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from normix._compile import LOOPS, compiled
+from normix._compile import LOOPS, compiled, grid
 from normix.distributions._sampling import draw_log_gig
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.posterior import gaps_of_rows
-from normix.mixtures.rows import grid, padded
+from normix.mixtures.rows import padded
 from normix.special.gig import gig_means
 
 # Rows that are gone through together.

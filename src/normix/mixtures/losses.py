@@ -8,11 +8,14 @@ with probability ``1 - level``, the expected shortfall is
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from normix._compile import of_few
+from normix._compile import of_each
 from normix.distributions.quantile_table import of_smaller_tail
 from normix.mixtures.joint import JointNormalMixture
 from normix.special.mixture_tails import (
@@ -47,28 +50,67 @@ def exists(joint: JointNormalMixture, order: int, upper: bool) -> Array:
     return (a > 0) | (-p > least)
 
 
-def partial_moment(joint: JointNormalMixture, x: Real, order: int, upper: bool) -> Real:
-    """``E[(x - X)₊ᵏ]``, or of ``(X - x)₊`` if ``upper``; infinite where it is."""
+class _Standard(NamedTuple):
+    """The law of ``B Y + √Y Z``: ``Y ~ GIG(p, a, b)``, of which two cumulants."""
+
+    p: Array
+    a: Array
+    b: Array
+    B: Array
+    mean: Array  # of Y
+    var: Array
+
+    @property
+    def law(self) -> tuple[Array, Array, Array, Array]:
+        return self[:4]
+
+
+def _of_joint(joint: JointNormalMixture):
+    """The standardised law, and the map to it: μ and σ."""
     law, mu, sd = standard(joint)
-    z = (x - mu) / sd
+    return _Standard(*law, *joint.subordinator.cumulants(2)), mu, sd
+
+
+def _beyond(of: _Standard, z: Real, order: int) -> tuple[Real, Real]:
+    """``E[(z - X)₊ᵏ]`` and ``E[(X - z)₊ᵏ]`` of a standardised law.
+
+    One of them is an integral; beyond most of the law, what lies on the other side is
+    little, and the whole moment gives the other. Where there is no such moment, one at
+    most is finite, that of the tail which skewness points away from; a symmetric law
+    has them for fewer moments of Y.
+    """
+    p, a, b, B = of.law
     if order == 0:
-        return jnp.exp(mixture_log_tails(*law, z)[int(upper)])
-    p, a, b, B = law
-    sign = -1 if upper else 1
-    B, z = sign * B, sign * z
-    # Beyond most of the law, what lies on the other side is little.
-    mean, var = joint.subordinator.cumulants(2)
-    beyond = is_upper(p, a, b, B, z) & jnp.isfinite(mean if order == 1 else var)
-    direction = jnp.where(beyond, -1.0, 1.0)
-    here = jnp.exp(mixture_log_shortfall(p, a, b, direction * B, direction * z, order))
-    gap = z - B * jnp.where(jnp.isfinite(mean), mean, 0.0)
-    total = gap
-    if order == 2:
-        spread = jnp.where(jnp.isfinite(var), mean + B**2 * var, 0.0)
-        total = gap**2 + spread
-    other = total + here if order == 1 else total - here
-    value = sd**order * jnp.where(beyond, other, here)
-    return jnp.where(exists(joint, order, upper), value, jnp.inf)
+        lower, upper = mixture_log_tails(*of.law, z)
+        return jnp.exp(lower), jnp.exp(upper)
+    whole = jnp.isfinite(of.mean if order == 1 else of.var) | (B == 0)
+    known = is_upper(*of.law, z)
+    upper = jnp.where(whole, known, B < 0)
+    side = jnp.where(upper, -1.0, 1.0)
+    here = jnp.exp(mixture_log_shortfall(p, a, b, side * B, side * z, order))
+    mean = jnp.where(jnp.isfinite(of.mean), of.mean, 0.0)
+    gap = z - B * mean
+    if order == 1:
+        other = here - side * gap
+    else:
+        var = jnp.where(jnp.isfinite(of.var), of.var, 0.0)
+        other = gap**2 + mean + B**2 * var - here
+    return jnp.where(upper, other, here), jnp.where(upper, here, other)
+
+
+def both_partial_moments(
+    joint: JointNormalMixture, x: Real, order: int
+) -> tuple[Real, Real]:
+    """``E[(x - X)₊ᵏ]`` and ``E[(X - x)₊ᵏ]``; infinite where they are."""
+    of, mu, sd = _of_joint(joint)
+    found = _beyond(of, (x - mu) / sd, order)
+    if order == 0:
+        return found
+    lower, upper = (
+        jnp.where(exists(joint, order, side), sd**order * value, jnp.inf)
+        for side, value in zip((False, True), found, strict=True)
+    )
+    return lower, upper
 
 
 def quantile(joint: JointNormalMixture, q: Real, lower: bool | Array) -> Real:
@@ -89,7 +131,8 @@ def value_at_risk(joint: JointNormalMixture, level: Real) -> Real:
 def value_and_shortfall(joint: JointNormalMixture, level: Real) -> tuple[Real, Real]:
     """The value at risk, and the mean of the losses beyond; infinite where it is."""
     loss = value_at_risk(joint, level)
-    return loss, loss + partial_moment(joint, -loss, 1, False) / (1 - level)
+    below, _ = both_partial_moments(joint, -loss, 1)
+    return loss, loss + below / (1 - level)
 
 
 def expected_shortfall(joint: JointNormalMixture, level: Real) -> Real:
@@ -97,44 +140,57 @@ def expected_shortfall(joint: JointNormalMixture, level: Real) -> Real:
     return value_and_shortfall(joint, level)[1]
 
 
-def expectile(joint: JointNormalMixture, level: Real) -> Real:
-    """The ``e`` with ``level E[(-X - e)₊] = (1 - level) E[(e + X)₊]``; with a mean."""
-    mean = joint.mu[0] + joint.gamma[0] * joint.subordinator.cumulants(2)[0]
-    # Convex from level one half on and concave below: from the mean Newton's method
-    # comes from the side on which it cannot overshoot.
+def _excess(level: Real, of: _Standard, z: Real) -> tuple[Real, Real]:
+    """Of ``X < z`` over ``X > z``, by weight, and its slope.
 
-    def excess(c):
-        """Of ``X < c`` over ``X > c``, by weight, and its slope.
+    By the moment on the side of the smaller weight, and the mean for the difference.
+    """
+    low = level < 0.5
+    share, weight = jnp.where(low, level, 1 - level), 2 * level - 1
+    (below, above), (less, more) = _beyond(of, z, 1), _beyond(of, z, 0)
+    value = weight * jnp.where(low, above, below) + share * (z - of.B * of.mean)
+    return value, weight * jnp.where(low, -more, less) + share
 
-        By the smaller of the two, and the mean for their difference.
-        """
-        low = level < 0.5
-        beyond = partial_moment(joint, c, 1, False), partial_moment(joint, c, 1, True)
-        chance = partial_moment(joint, c, 0, False), -partial_moment(joint, c, 0, True)
-        share = jnp.where(low, level, 1 - level)
-        weight = 2 * level - 1
-        value = weight * jnp.where(low, beyond[1], beyond[0]) + share * (c - mean)
-        return value, weight * jnp.where(low, chance[1], chance[0]) + share
 
-    def newton(c):
-        value, slope = excess(c)
-        return c - value / slope
+@jax.custom_jvp
+def _gain_expectile(level: Real, of: _Standard) -> Real:
+    """Where :func:`_excess` is 0.
+
+    It is convex in ``z`` for levels from one half on and concave below: from the mean
+    Newton's method comes from the side on which it cannot overshoot.
+    """
+    mean = of.B * of.mean
 
     def step(state):
-        c, _, k = state
-        new = newton(c)
-        moved = jnp.abs(new - c) > 4 * jnp.finfo(c.dtype).eps * jnp.abs(new - mean)
+        z, _, k = state
+        value, slope = _excess(level, of, z)
+        new = z - value / slope
+        moved = jnp.abs(new - z) > 4 * jnp.finfo(z.dtype).eps * jnp.abs(new - mean)
         return new, moved.any(), k + 1
 
     start = mean + 0 * level, jnp.array(True), 0
-    c = lax.while_loop(lambda s: s[1] & (s[2] < _MOST_STEPS), step, start)[0]
-    # Two more steps have the derivatives of the root, to second order.
-    return -newton(newton(lax.stop_gradient(c)))
+    return lax.while_loop(lambda s: s[1] & (s[2] < _MOST_STEPS), step, start)[0]
+
+
+@_gain_expectile.defjvp
+def _gain_expectile_jvp(primals, tangents):
+    level, of = primals
+    z = _gain_expectile(level, of)
+    along = jax.jvp(lambda level, of: _excess(level, of, z)[0], primals, tangents)[1]
+    return z, -along / _excess(level, of, z)[1]
+
+
+def expectile(joint: JointNormalMixture, level: Real) -> Real:
+    """The ``e`` with ``level E[(-X - e)₊] = (1 - level) E[(e + X)₊]``; with a mean."""
+    of, mu, sd = _of_joint(joint)
+    level = jnp.asarray(level, of.mean.dtype)
+    return -(mu + sd * _gain_expectile(level, of))
 
 
 def omega(joint: JointNormalMixture, x: Real) -> Real:
     """``E[(X - x)₊]/E[(x - X)₊]``."""
-    return partial_moment(joint, x, 1, True) / partial_moment(joint, x, 1, False)
+    below, above = both_partial_moments(joint, x, 1)
+    return above / below
 
 
 MEASURES = {
@@ -144,21 +200,19 @@ MEASURES = {
 }
 
 
-@of_few("name")
+@of_each("name")
 def measured(joint: JointNormalMixture, level: Array, name: str) -> Array:
     """A measure by its name."""
     return MEASURES[name](joint, level)
 
 
-@of_few("order", "upper")
-def partial_moments(
-    joint: JointNormalMixture, x: Array, order: int, upper: bool
-) -> Array:
-    """:func:`partial_moment`, compiled."""
-    return partial_moment(joint, x, order, upper)
+@of_each("order")
+def partial_moments(joint: JointNormalMixture, x: Array, order: int) -> tuple:
+    """:func:`both_partial_moments`, compiled."""
+    return both_partial_moments(joint, x, order)
 
 
-@of_few()
+@of_each()
 def omegas(joint: JointNormalMixture, x: Array) -> Array:
     """:func:`omega`, compiled."""
     return omega(joint, x)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from normix._arrays import is_traced
-from normix._compile import small
+from normix._compile import of_each, small
 from normix._loops import eagerly
 from normix.exponential_family import SolverOptions
 from normix.mixtures.cholesky import CholeskyDispersion
@@ -34,16 +34,16 @@ from normix.mixtures.subordinator import Subordinator
 Joint = TypeVar("Joint", bound=JointNormalMixture)
 
 
-@jax.jit
-def log_prob_of_rows(joint: JointNormalMixture, X: Array) -> Array:
+@of_each(axes=1, few=256)
+def log_prob_of_rows(joint: JointNormalMixture, X: Array | np.ndarray) -> Array:
     """The log-density of every row; differentiable."""
-    return joint.log_prob_marginal(X)
+    return joint.log_prob_marginal(jnp.asarray(X))
 
 
-@jax.jit
-def log_prob_seen(joint: JointNormalMixture, X: Array) -> Array:
+@of_each(axes=1, few=256)
+def log_prob_seen(joint: JointNormalMixture, X: Array | np.ndarray) -> Array:
     """The log-density of what is not NaN of every row; differentiable."""
-    return log_density_seen(joint.law(), X)
+    return log_density_seen(joint.law(), jnp.asarray(X))
 
 
 # ``gaps`` says that NaN stands for missing entries among the rows.

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from normix._compile import LOOPS, compiled, rehearse, small
+from normix._compile import LOOPS, compiled, grid, rehearse, small
 from normix.mixtures.cholesky import CholeskyDispersion
 from normix.mixtures.coordinates import (
     Moving,
@@ -33,7 +33,7 @@ from normix.mixtures.coordinates import (
 )
 from normix.mixtures.law import Frame, Law
 from normix.mixtures.posterior import posterior_laws
-from normix.mixtures.rows import grid, padded
+from normix.mixtures.rows import padded
 from normix.mixtures.score import score_of_row, slopes_given
 from normix.mixtures.statistics import PosteriorMeans
 from normix.special._mode import typical_value

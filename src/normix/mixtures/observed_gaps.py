@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from normix._compile import LOOPS, compiled
+from normix._compile import LOOPS, compiled, grid
 from normix.mixtures.coordinates import Moving, at_coordinates, coordinates
 from normix.mixtures.law import Frame
 from normix.mixtures.observed import (
@@ -24,7 +24,7 @@ from normix.mixtures.observed import (
     own_means,
     own_mixing,
 )
-from normix.mixtures.rows import grid, padded
+from normix.mixtures.rows import padded
 from normix.mixtures.score import score_of_rows_seen
 
 # Numbers that the temporaries of one block of rows may have.

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from normix._arrays import is_traced
-from normix._compile import LOOPS, ROWS, compiled
+from normix._compile import LOOPS, ROWS, compiled, grid
 from normix._passes import RowPasses
 from normix.mixtures.law import Frame, Swept
 from normix.mixtures.posterior import (
@@ -40,14 +40,6 @@ Sums = TypeVar("Sums")
 
 # Rows a block: temporaries of a few arrays of this length stay in the outer cache.
 BLOCK = 16_384
-
-
-def grid(n: int) -> int:
-    """The least length of the grid that ``n`` rows fit in: 2ᵏ times 4, 5, 6 or 7."""
-    unit = 16
-    while 7 * unit < n:
-        unit *= 2
-    return next(k * unit for k in (4, 5, 6, 7) if k * unit >= n)
 
 
 def block_length(n: int, chunk: int | None = None) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._arrays import as_float, as_series, is_traced
-from normix._compile import of_few
+from normix._compile import of_each, of_few
 from normix._passes import Data
 from normix.distributions.quantile_table import QuantileTable
 from normix.mixtures.cholesky import CholeskyDispersion
@@ -25,7 +25,6 @@ from normix.mixtures.losses import (
     standard,
 )
 from normix.mixtures.marginal import MarginalMixture
-from normix.mixtures.model_steps import log_prob_of_rows
 from normix.special.mixture_tails import mixture_log_quantile, mixture_log_tails
 
 Real = Float[Array, "..."]
@@ -91,8 +90,7 @@ class UnivariateNormalMixture(MarginalMixture):
 
     def log_prob(self, x: ArrayLike) -> Real:
         """The log-density, elementwise in ``x``; infinite at a pole."""
-        x = as_float(x)
-        return log_prob_of_rows(self.joint, x.reshape(-1, 1)).reshape(x.shape)
+        return _log_prob(self.joint, as_float(x))
 
     def pdf(self, x: ArrayLike) -> Real:
         """The density, elementwise in ``x``."""
@@ -206,7 +204,7 @@ class UnivariateNormalMixture(MarginalMixture):
         """
         if order not in (0, 1, 2):
             raise ValueError(f"order must be 0, 1 or 2, got {order!r}")
-        return partial_moments(self.joint, as_float(x), int(order), bool(upper))
+        return partial_moments(self.joint, as_float(x), int(order))[bool(upper)]
 
     def omega(self, x: ArrayLike = 0.0) -> Real:
         """The Omega ratio ``E[(X - x)₊]/E[(x - X)₊]`` about a return ``x``.
@@ -257,13 +255,18 @@ def _level(level: ArrayLike) -> Array:
     return levels
 
 
-@of_few()
+@of_each(few=256)
+def _log_prob(joint: JointNormalMixture, x: Array) -> Array:
+    return joint.log_prob_marginal(x.reshape(-1, 1)).reshape(x.shape)
+
+
+@of_each()
 def _log_tails(joint: JointNormalMixture, x: Array):
     law, mu, sd = standard(joint)
     return mixture_log_tails(*law, (x - mu) / sd)
 
 
-_quantile = of_few()(quantile)
+_quantile = of_each()(quantile)
 
 
 @of_few()

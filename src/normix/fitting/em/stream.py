@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from normix._arrays import is_traced
-from normix._compile import rehearse, small
+from normix._compile import grid, rehearse, small
 from normix._loops import eagerly
 from normix.fitting.em.problem import Plan, Problem
 from normix.fitting.em.step import Memory, in_unit, mixing, updated
@@ -25,7 +25,7 @@ from normix.mixtures.marginal import MarginalMixture
 from normix.mixtures.maximum import normal_maximised
 from normix.mixtures.patterns import patterned
 from normix.mixtures.poles import at_pole
-from normix.mixtures.rows import Moments, Rows, blocks_in_memory, grid
+from normix.mixtures.rows import Moments, Rows, blocks_in_memory
 from normix.mixtures.statistics import MixtureStatistics
 
 
