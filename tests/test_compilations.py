@@ -9,8 +9,10 @@ import contextlib
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from jax import monitoring
 
 import normix
@@ -185,6 +187,43 @@ def test_another_number_of_values_compiles_nothing(function):
     np.testing.assert_array_equal(few, first[:43])
     np.testing.assert_array_equal(square.ravel(), first[:18])
     assert square.shape == (3, 6)
+
+
+def test_many_values_go_by_blocks():
+    x = np.linspace(-3.0, 3.0, 9_000)
+    first = np.asarray(LAW.logcdf(x[:4_096]))
+    with compilations() as names:
+        every = np.asarray(LAW.logcdf(x))
+    assert names == []
+    np.testing.assert_array_equal(every[:4_096], first)
+    np.testing.assert_allclose(every[4_096::1_000], LAW.logcdf(x[4_096::1_000]), 1e-14)
+
+
+def test_values_at_hand_within_a_traced_function():
+    x = jnp.linspace(-1.0, 1.0, 5)
+    for function in (LAW.log_prob, LAW.partial_moment, LAW.quantile_table().cdf):
+        traced = jax.jit(lambda w, of=function: w * of(x))(2.0)
+        np.testing.assert_allclose(traced, 2 * np.asarray(function(x)), rtol=1e-12)
+
+
+def test_batches_of_laws_broadcast():
+    alpha = np.arange(1.0, 17.0)
+    laws = normix.Gamma(alpha=alpha, beta=np.ones(16))
+    for x in (1.0, alpha):
+        wanted = scipy.stats.gamma.cdf(x, alpha)
+        np.testing.assert_allclose(laws.cdf(x), wanted, rtol=1e-12)
+    with pytest.raises((TypeError, ValueError)):
+        laws.cdf(np.ones(3))
+
+
+def test_values_keep_their_device_and_their_empty_shape():
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("i",))
+    along = jax.sharding.PartitionSpec("i", None)
+    x = jax.device_put(jnp.ones((3, 6)), jax.sharding.NamedSharding(mesh, along))
+    assert LAW.log_prob(x).shape == (3, 6)
+    assert LAW.log_prob(x).devices() == x.devices()
+    assert LAW.cdf(np.zeros((2, 0))).shape == (2, 0)
+    assert log_prob_of_rows(JOINT, np.zeros((3, 0, 2))).shape == (3, 0)
 
 
 def test_values_fill_up_to_few_lengths():

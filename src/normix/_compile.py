@@ -12,6 +12,7 @@ from threading import local
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from normix._arrays import is_traced
@@ -120,8 +121,10 @@ class OfEach(Compiled[P, R]):
     """A :class:`Compiled` function of every value of its second argument, or every row.
 
     Values at hand are filled up to a length of few, so that a new number of them
-    compiles nothing as a rule. The results' first axes are those of the values.
-    ``axes`` has one of a value: 0 of a number, 1 of a row.
+    compiles nothing as a rule; up to sixteen times ``few`` go by blocks. The results'
+    first axes are those of the values. ``axes`` is how many axes one value has: 0 if it
+    is a number, 1 if a row. ``rank`` is that of the first argument's smallest array,
+    for one law: a batch of laws has more, and is left to broadcasting.
     """
 
     def __init__(
@@ -129,34 +132,64 @@ class OfEach(Compiled[P, R]):
         function: Callable[P, R],
         static: tuple[str, ...],
         options: dict[str, bool | int],
-        few: float,
+        few: int,
         axes: int,
+        rank: int,
     ):
         super().__init__(function, static, options, few)
-        self._axes = axes
+        self._at_once, self._axes, self._rank = few, axes, rank
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if is_traced(args, kwargs) or not _is_here(args[1]):
-            return super().__call__(*args, **kwargs)
         first, values, *others = cast(tuple[Any, ...], args)
+        exact: Any = super().__call__
+        if is_traced(args, kwargs) or not _is_here(values):
+            return exact(*args, **kwargs)
+        if min(np.ndim(leaf) for leaf in jax.tree.leaves(first)) > self._rank:
+            return exact(*args, **kwargs)
         host: Any = np.asarray(values)
         shape = host.shape[: host.ndim - self._axes]
-        n, of_one = math.prod(shape), host.shape[len(shape) :]
-        if n == 0:
-            return super().__call__(*args, **kwargs)
-        filled = np.empty((length_for(n), *of_one), host.dtype)
-        filled[:n] = host.reshape(n, *of_one)
-        filled[n:] = filled[0]  # as any other, so that nothing takes longer
-        place = values.sharding if getattr(values, "committed", False) else None
-        every: Any = jax.device_put(filled, place), *others
-        call: Any = super().__call__
-        found = call(first, *every, **kwargs)
+        of_one, n = host.shape[len(shape) :], math.prod(shape)
+        flat = host.reshape(n, *of_one)
+        # Rows on a device of their choice stay there.
+        place = _device(values)
+        by_blocks = self._at_once < n <= _BLOCKS * self._at_once
+        size = self._at_once if by_blocks else length_for(n)
+        parts = []
+        for begin in range(0, max(n, 1), size):
+            block = flat[begin : begin + size]
+            filled = np.zeros((size if n else 0, *of_one), host.dtype)
+            filled[: len(block)] = block
+            filled[len(block) :] = flat[:1]  # as any other: nothing takes longer
+            found = exact(first, jax.device_put(filled, place), *others, **kwargs)
+            parts.append(_firsts(found, len(block)))
 
-        def of_values(leaf):
-            told = np.asarray(leaf)[:n]
-            return jax.device_put(told.reshape((*shape, *told.shape[1:])), place)
+        def joined(*leaves):
+            whole = leaves[0]
+            if len(leaves) > 1:
+                xp: Any = jnp if is_traced(leaves) else np
+                whole = xp.concatenate(leaves)
+            return whole.reshape((*shape, *whole.shape[1:]))
 
-        return jax.tree.map(of_values, found)
+        told = jax.tree.map(joined, *parts)
+        if is_traced(told):
+            return told
+        return jax.tree.map(lambda a, b: jax.device_put(a, _device(b)), told, found)
+
+
+# Blocks, one after the other: beyond, one program for all is worth compiling.
+_BLOCKS = 16
+
+
+def _firsts(found: Any, n: int) -> Any:
+    """The first ``n`` results; within a function that is traced they may be traced."""
+    at_hand = found if is_traced(found) else jax.tree.map(np.asarray, found)
+    return jax.tree.map(lambda leaf: leaf[:n], at_hand)
+
+
+def _device(values: Any) -> Any:
+    """That to which values were committed, if any."""
+    chosen = isinstance(values, jax.Array) and values.committed
+    return next(iter(values.devices())) if chosen else None
 
 
 def _is_here(values: Any) -> bool:
@@ -196,11 +229,12 @@ def compiled(
 def of_each(
     *static: str,
     axes: int = 0,
+    rank: int = 0,
     options: dict[str, bool | int] = LOOPS,
-    few: float = 4096,
+    few: int = 4096,
 ) -> Callable[[Callable[P, R]], OfEach[P, R]]:
     """A decorator that makes a function :class:`OfEach`."""
-    return lambda function: OfEach(function, static, options, few, axes)
+    return lambda function: OfEach(function, static, options, few, axes, rank)
 
 
 def _most(args: tuple[object, ...]) -> int:

@@ -1,5 +1,7 @@
 """Fits whose likelihood has a local maximum at every row."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ def family(d: int):
     return normix.UnivariateVarianceGamma if d == 1 else normix.VarianceGamma
 
 
-OPTIONS = {"tol": 1e-6, "max_iter": 500}
+OPTIONS: Any = {"tol": 1e-6, "max_iter": 500}
 
 
 @pytest.mark.parametrize(("d", "seed"), [(1, 0), (1, 6), (2, 4)])
@@ -72,6 +74,37 @@ def test_ctrl_c_among_the_rows():
     fit = start.fit(X, callback=stop, **OPTIONS)
     assert fit.interrupted and int(fit.n_iter) < int(whole.n_iter)
     assert np.isfinite(fit.log_likelihood)
+
+
+def test_what_is_in_hand_is_returned():
+    """When Ctrl-C comes between two fits, and when the iterations are used up."""
+    X, told = peaked(2, 1), []
+    start = family(1).default_init(X)
+    options: Any = OPTIONS | {"track_ll": True}
+    whole = start.fit(X, callback=told.append, **options)
+    for stop in range(int(whole.n_iter) - 70, int(whole.n_iter), 9):
+        short = start.fit(X, **(options | {"max_iter": stop}))
+        assert int(short.n_iter) == stop
+        assert float(short.log_likelihood) == np.max(np.asarray(short.log_likelihoods))
+
+        def ends(at, stop=stop):
+            if at.n_iter == stop:
+                raise KeyboardInterrupt
+
+        cut = start.fit(X, callback=ends, **options)
+        assert cut.interrupted
+        reached = max(at.log_likelihood for at in told[:stop])
+        np.testing.assert_allclose(cut.log_likelihood, reached, rtol=1e-12)
+    values = [at.log_likelihood for at in told]
+    assert (np.diff(values) >= -1e-12).all()
+
+
+def test_the_order_of_rows_does_not_matter():
+    X = peaked(4, 1)
+    start = family(1).default_init(X)
+    one, other = start.fit(X, **OPTIONS), start.fit(X[::-1], **OPTIONS)
+    gap = 300 * abs(float(one.log_likelihood) - float(other.log_likelihood))
+    assert gap < 1e-4
 
 
 def test_where_nothing_is_tried():

@@ -87,6 +87,18 @@ def test_identities():
     np.testing.assert_allclose(shortfall, -NIG.mean(), rtol=1e-6)
 
 
+def test_expectiles_without_a_mean_of_y():
+    """A symmetric skew t law has a mean where its Y has none."""
+    law = normix.UnivariateNormalInverseGamma.from_classical(
+        mu=0.2, gamma=0.0, sigma=1.0, alpha=0.75, beta=1.0
+    )
+    student = stats.t(1.5, loc=0.2, scale=np.sqrt(1 / 0.75))
+    e = float(law.expectile(0.9))
+    below = integrate.quad(lambda x: (-x - e) * student.pdf(x), -np.inf, -e)[0]
+    above = integrate.quad(lambda x: (e + x) * student.pdf(x), -e, np.inf)[0]
+    np.testing.assert_allclose(0.9 * below, 0.1 * above, rtol=1e-7)
+
+
 def test_nearly_normal_laws():
     model = normix.UnivariateNormalInverseGaussian.from_classical(
         mu=0.2, gamma=0.0, sigma=4.0, mu_ig=1.0, lam=1e10

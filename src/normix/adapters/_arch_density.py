@@ -20,7 +20,7 @@ OF_ONE = Frame(CholeskyDispersion, 1, 0)
 _T = np.linspace(-4.0, 4.0, grid(256))
 
 
-@of_each()
+@of_each(rank=1)
 def _log_densities(vector: Array | np.ndarray, z: Array | np.ndarray) -> Array:
     law = OF_ONE.unpack(jnp.asarray(vector))
     return log_density_of_rows(law, jnp.asarray(z)[:, None])

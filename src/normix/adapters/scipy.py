@@ -298,4 +298,4 @@ def _log_prob(law: Any, x: Any) -> Any:
 
 
 _log_prob_of_numbers = of_each()(_log_prob)
-_log_prob_of_rows = of_each(axes=1)(_log_prob)
+_log_prob_of_rows = of_each(axes=1, rank=1)(_log_prob)

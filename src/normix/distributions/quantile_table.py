@@ -132,13 +132,13 @@ class QuantileTable(eqx.Module):
         return jnp.exp(t) if self.of_logarithm else t
 
 
-@of_each("lower")
+@of_each("lower", rank=1)
 def _quantile(table: QuantileTable, q: Real, lower: bool) -> Real:
     logit = jnp.log(q) - jnp.log1p(-q)
     return table._at_logit(logit if lower else -logit)
 
 
-@of_each()
+@of_each(rank=1)
 def _probability(table: QuantileTable, x: Real) -> Real:
     return table._probability(x)
 

@@ -61,6 +61,11 @@ class _Standard(NamedTuple):
     var: Array
 
     @property
+    def mean_x(self) -> Array:
+        """The mean of the mixture, where it has one."""
+        return jnp.where(self.B == 0, 0.0, self.B * self.mean)
+
+    @property
     def law(self) -> tuple[Array, Array, Array, Array]:
         return self[:4]
 
@@ -148,7 +153,7 @@ def _excess(level: Real, of: _Standard, z: Real) -> tuple[Real, Real]:
     low = level < 0.5
     share, weight = jnp.where(low, level, 1 - level), 2 * level - 1
     (below, above), (less, more) = _beyond(of, z, 1), _beyond(of, z, 0)
-    value = weight * jnp.where(low, above, below) + share * (z - of.B * of.mean)
+    value = weight * jnp.where(low, above, below) + share * (z - of.mean_x)
     return value, weight * jnp.where(low, -more, less) + share
 
 
@@ -159,7 +164,7 @@ def _gain_expectile(level: Real, of: _Standard) -> Real:
     It is convex in ``z`` for levels from one half on and concave below: from the mean
     Newton's method comes from the side on which it cannot overshoot.
     """
-    mean = of.B * of.mean
+    mean = of.mean_x
 
     def step(state):
         z, _, k = state

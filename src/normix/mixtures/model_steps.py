@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from normix._arrays import is_traced
-from normix._compile import of_each, small
+from normix._compile import ROWS, of_each, small
 from normix._loops import eagerly
 from normix.exponential_family import SolverOptions
 from normix.mixtures.cholesky import CholeskyDispersion
@@ -34,13 +34,13 @@ from normix.mixtures.subordinator import Subordinator
 Joint = TypeVar("Joint", bound=JointNormalMixture)
 
 
-@of_each(axes=1, few=256)
+@of_each(axes=1, options=ROWS)
 def log_prob_of_rows(joint: JointNormalMixture, X: Array | np.ndarray) -> Array:
     """The log-density of every row; differentiable."""
     return joint.log_prob_marginal(jnp.asarray(X))
 
 
-@of_each(axes=1, few=256)
+@of_each(axes=1, options=ROWS)
 def log_prob_seen(joint: JointNormalMixture, X: Array | np.ndarray) -> Array:
     """The log-density of what is not NaN of every row; differentiable."""
     return log_density_seen(joint.law(), jnp.asarray(X))

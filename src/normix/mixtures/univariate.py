@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._arrays import as_float, as_series, is_traced
-from normix._compile import of_each, of_few
+from normix._compile import ROWS, of_each, of_few
 from normix._passes import Data
 from normix.distributions.quantile_table import QuantileTable
 from normix.mixtures.cholesky import CholeskyDispersion
@@ -255,7 +255,7 @@ def _level(level: ArrayLike) -> Array:
     return levels
 
 
-@of_each(few=256)
+@of_each(options=ROWS)
 def _log_prob(joint: JointNormalMixture, x: Array) -> Array:
     return joint.log_prob_marginal(x.reshape(-1, 1)).reshape(x.shape)
 

@@ -175,9 +175,10 @@ class BatchEMFitter(Options):
         seen; "drop" leaves out rows with a missing entry; "raise" refuses them. Rows
         without any entry are left out.
 
-        Where a variance gamma law has a shape below ``(d + 1)/2``, its density has a
+        Where a variance gamma model has a shape below ``(d + 1)/2``, its density has a
         cusp, and the likelihood a local maximum at every row nearby. A fit to rows in
-        memory goes on from one to the next as long as it gains; not under ``jit``.
+        memory, without gaps, goes on from one to the next as long as it gains; not
+        under ``jit``. Its iterations are those of all these fits.
 
         Works under ``jit`` and ``vmap``, where nothing is printed; and under ``grad``,
         ``jvp`` and ``vjp`` by ``X`` and ``weights``, as an implicit function at its
@@ -248,9 +249,9 @@ class BatchEMFitter(Options):
         rows = data.source
         # A rule may have another aim than the likelihood.
         free = self.held(like).mu is None and self.eta_update is None
-        if not (isinstance(rows, np.ndarray) and free and found.converged):
+        if not isinstance(rows, np.ndarray) or data.missing_share > 0:
             return found
-        if not has_cusp(found.model.joint):
+        if not (free and found.converged and has_cusp(found.model.joint)):
             return found
 
         def again(start: JointNormalMixture, told, left: int) -> EMResult:
@@ -264,8 +265,6 @@ class BatchEMFitter(Options):
             total, size = np.asarray(swept.head)[:2]
             return float(total / size)
 
-        if data.weights is not None:
-            rows = rows[data.weights > 0]
         about = rows, np.asarray(data.rows.scale), self.tol / data.n
         how = *about, self.max_iter, told
         return from_row_to_row(found, again, log_likelihood, *how)

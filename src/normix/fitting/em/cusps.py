@@ -9,15 +9,17 @@ at one that it came by. Which of them is the highest, only trying tells.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from normix.distributions import Gamma
 from normix.fitting.em.drive import Iteration
-from normix.fitting.em.outcome import Outcome
+from normix.fitting.em.outcome import AT_REST, Outcome
 from normix.fitting.em.result import EMResult
 from normix.mixtures.joint import JointNormalMixture
 
@@ -31,9 +33,9 @@ Told = Callable[[Iteration], object]
 
 
 def has_cusp(joint: JointNormalMixture) -> bool:
-    """Whether the density's slope at the location is unbounded, and it is not."""
-    p, _, b = np.asarray(joint.law().gig)
-    return b == 0 and 0.5 * joint.d < p < 0.5 * (joint.d + 1)
+    """Whether a variance gamma density is finite at its location, and its slope not."""
+    law, d = joint.subordinator, joint.d
+    return isinstance(law, Gamma) and 0.5 * d < float(law.alpha) < 0.5 * (d + 1)
 
 
 def from_row_to_row(
@@ -56,48 +58,103 @@ def from_row_to_row(
     - ``least``: of the mean log-likelihood.
 
     The result counts the iterations of all fits, up to ``max_iter``, and its history is
-    of the best law so far.
+    of the best law so far. Ctrl-C ends it with that.
     """
-    every, best, tried = [first], first, set()
-    n_iter = int(first.n_iter)
-    while n_iter < max_iter:
-        at = best.model.joint
-        places = [k for k in _nearby(rows, np.asarray(at.mu), scale) if k not in tried]
-        beside = [_moved(at, rows[k]) for k in places]
-        values = np.array([log_likelihood(law) for law in beside])
-        # Highest first; what is not finite last.
-        order = np.argsort(-np.where(np.isfinite(values), values, -np.inf))[:_FITS]
-        highest = best
-        for k in order:
-            tried.add(places[k])
-            telling = _counting(told, n_iter, best.log_likelihood)
-            fit = again(beside[k], telling, max_iter - n_iter)
-            n_iter += int(fit.n_iter)
-            every.append(fit)
-            if fit.interrupted:
-                return _together(every, best, Outcome.INTERRUPTED)
-            if fit.converged and fit.log_likelihood > highest.log_likelihood:
-                highest = fit
-            if n_iter >= max_iter:
+    way = _Way(first)
+    # One of each, in an order that is not that of the data.
+    rows = np.unique(rows, axis=0)
+    tried: set[int] = set()
+    try:
+        while way.n_iter < max_iter:
+            before, at = way.best.log_likelihood, way.best.model.joint
+            nearby = _nearby(rows, np.asarray(at.mu), scale)
+            places = [k for k in nearby if k not in tried]
+            beside = [_moved(at, rows[k]) for k in places]
+            values = np.array([log_likelihood(law) for law in beside])
+            order = np.argsort(-values, kind="stable")
+            for k in [k for k in order if np.isfinite(values[k])][:_FITS]:
+                tried.add(places[k])
+                left = max_iter - way.n_iter
+                if left > 0:
+                    way.add(again(beside[k], way.counting(told), left))
+                if way.best.interrupted:
+                    return way.ended(Outcome.INTERRUPTED)
+            if not way.best.log_likelihood > before + least:
                 break
-        if not highest.log_likelihood > best.log_likelihood + least:
-            break
-        best = highest
-    return _together(every, best, best.outcome)
+    except KeyboardInterrupt:
+        return way.ended(Outcome.INTERRUPTED)
+    return way.ended(way.best.outcome)
 
 
-def _nearby(rows: np.ndarray, mu: np.ndarray, scale: np.ndarray) -> Iterator[int]:
-    """Rows by their places from ``mu`` on; equal ones count once, that at it not."""
+class _Way:
+    """Fits one after the other, and the best of them."""
+
+    def __init__(self, first: EMResult):
+        self.best, self.n_iter = first, int(first.n_iter)
+        self._histories = [self._history(first)]
+
+    def add(self, fit: EMResult) -> None:
+        """Another fit; it is the best where it is higher, and at rest or cut short."""
+        sound = fit.outcome in (*AT_REST, Outcome.INTERRUPTED)
+        higher = sound and fit.log_likelihood > self.best.log_likelihood
+        values, *others = self._history(fit)
+        if values is not None:
+            reached = np.full(len(values), float(self.best.log_likelihood))
+            values = np.maximum(reached, values) if higher else reached
+        self._histories.append((values, *others))
+        self.n_iter += int(fit.n_iter)
+        if higher:
+            self.best = fit
+        elif fit.interrupted:
+            self.best = _with_outcome(self.best, Outcome.INTERRUPTED)
+
+    def counting(self, told: Told) -> Told:
+        """What tells of the next fit, as of a part of this one."""
+        before, best = self.n_iter, float(self.best.log_likelihood)
+
+        def tell(at: Iteration) -> None:
+            value = max(at.log_likelihood, best)
+            told(at._replace(n_iter=before + at.n_iter, log_likelihood=value))
+
+        return tell
+
+    def ended(self, outcome: Outcome) -> EMResult:
+        """The best, with the iterations of all."""
+        columns = [
+            None if any(part is None for part in column) else np.concatenate(column)
+            for column in zip(*self._histories, strict=True)
+        ]
+        ll, changes, criteria = (
+            None if column is None else jax.device_put(column) for column in columns
+        )
+        return dataclasses.replace(
+            _with_outcome(self.best, outcome),
+            n_iter=self.n_iter,
+            log_likelihoods=ll,
+            param_changes=changes,
+            criteria=criteria,
+        )
+
+    @staticmethod
+    def _history(fit: EMResult) -> tuple:
+        every = fit.log_likelihoods, fit.param_changes, fit.criteria
+        return tuple(None if x is None else np.asarray(x) for x in every)
+
+
+def _with_outcome(fit: EMResult, outcome: Outcome) -> EMResult:
+    converged = outcome == Outcome.CONVERGED
+    return dataclasses.replace(fit, outcome=outcome, converged=converged)
+
+
+def _nearby(rows: np.ndarray, mu: np.ndarray, scale: np.ndarray) -> list[int]:
+    """Rows by their places from ``mu`` on.
+
+    That at which it is counts as well: a law that is moved there has another skewness,
+    from which a fit may go on.
+    """
     gaps = (((rows - mu) / scale) ** 2).sum(axis=1)
-    place, last = 0, mu
-    for k in np.argsort(gaps, kind="stable"):
-        if np.isnan(gaps[k]) or place >= _PLACES[-1]:
-            return
-        if (rows[k] == last).all():
-            continue
-        place, last = place + 1, rows[k]
-        if place in _PLACES:
-            yield int(k)
+    order = np.argsort(gaps, kind="stable")
+    return [int(order[k - 1]) for k in _PLACES if k <= len(order)]
 
 
 def _moved(joint: JointNormalMixture, row: np.ndarray) -> JointNormalMixture:
@@ -106,33 +163,3 @@ def _moved(joint: JointNormalMixture, row: np.ndarray) -> JointNormalMixture:
     share = (joint.mu - mu) / joint.subordinator.mean()
     gamma = jnp.where(jnp.any(joint.gamma != 0), joint.gamma + share, joint.gamma)
     return eqx.tree_at(lambda j: (j.mu, j.gamma), joint, (mu, gamma))
-
-
-def _counting(told: Told, before: int, best: Array) -> Told:
-    """What tells of a fit, as of a part of a longer one."""
-
-    def tell(at: Iteration) -> None:
-        value = max(at.log_likelihood, float(best))
-        told(at._replace(n_iter=before + at.n_iter, log_likelihood=value))
-
-    return tell
-
-
-def _together(every: list[EMResult], best: EMResult, outcome: Outcome) -> EMResult:
-    """The best of fits, with the iterations of all."""
-
-    def joined(histories, of_best: bool = False):
-        if any(history is None for history in histories):
-            return None
-        whole = np.concatenate([np.asarray(history) for history in histories])
-        return jnp.asarray(np.maximum.accumulate(whole) if of_best else whole)
-
-    return dataclasses.replace(
-        best,
-        n_iter=sum(int(fit.n_iter) for fit in every),
-        outcome=outcome,
-        converged=outcome == Outcome.CONVERGED,
-        log_likelihoods=joined([fit.log_likelihoods for fit in every], True),
-        param_changes=joined([fit.param_changes for fit in every]),
-        criteria=joined([fit.criteria for fit in every]),
-    )
