@@ -146,9 +146,13 @@ class OfEach(Compiled[P, R]):
             return exact(*args, **kwargs)
         if min(np.ndim(leaf) for leaf in jax.tree.leaves(first)) > self._rank:
             return exact(*args, **kwargs)
+        shape = np.shape(values)[: np.ndim(values) - self._axes]
+        n = math.prod(shape)
+        # One number, as searches and integrals ask for, or a length that is compiled.
+        if shape in ((), (length_for(n),)):
+            return exact(*args, **kwargs)
         host: Any = np.asarray(values)
-        shape = host.shape[: host.ndim - self._axes]
-        of_one, n = host.shape[len(shape) :], math.prod(shape)
+        of_one = host.shape[len(shape) :]
         flat = host.reshape(n, *of_one)
         # Rows on a device of their choice stay there.
         place = _device(values)
@@ -215,8 +219,8 @@ def grid(n: int) -> int:
 
 
 def length_for(n: int) -> int:
-    """The length that ``n`` values are filled up to; one of four up to a thousand."""
-    return next((size for size in (16, 64, 256, 1024) if size >= n), grid(n))
+    """The length that ``n`` values are filled up to; one of five up to a thousand."""
+    return next((size for size in (1, 16, 64, 256, 1024) if size >= n), grid(n))
 
 
 def compiled(

@@ -82,7 +82,7 @@ def test_what_is_in_hand_is_returned():
     start = family(1).default_init(X)
     options: Any = OPTIONS | {"track_ll": True}
     whole = start.fit(X, callback=told.append, **options)
-    for stop in range(int(whole.n_iter) - 70, int(whole.n_iter), 9):
+    for stop in range(int(whole.n_iter) - 70, int(whole.n_iter), 24):
         short = start.fit(X, **(options | {"max_iter": stop}))
         assert int(short.n_iter) == stop
         assert float(short.log_likelihood) == np.max(np.asarray(short.log_likelihoods))
