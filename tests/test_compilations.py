@@ -224,6 +224,7 @@ def test_values_keep_their_device_and_their_empty_shape():
     assert LAW.log_prob(x).devices() == x.devices()
     assert LAW.cdf(np.zeros((2, 0))).shape == (2, 0)
     assert log_prob_of_rows(JOINT, np.zeros((3, 0, 2))).shape == (3, 0)
+    assert log_prob_of_rows(JOINT, np.zeros(2)).shape == ()
 
 
 def test_values_fill_up_to_few_lengths():

@@ -149,7 +149,8 @@ class OfEach(Compiled[P, R]):
         shape = np.shape(values)[: np.ndim(values) - self._axes]
         n = math.prod(shape)
         # One number, as searches and integrals ask for, or a length that is compiled.
-        if shape in ((), (length_for(n),)):
+        alone = np.ndim(values) == 0
+        if alone or shape == (length_for(n),):
             return exact(*args, **kwargs)
         host: Any = np.asarray(values)
         of_one = host.shape[len(shape) :]
