@@ -137,28 +137,27 @@ class OfEach(Compiled[P, R]):
         rank: int,
     ):
         super().__init__(function, static, options, few)
-        self._at_once, self._axes, self._rank = few, axes, rank
+        self._axes, self._rank = axes, rank
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         first, values, *others = cast(tuple[Any, ...], args)
         exact: Any = super().__call__
-        if is_traced(args, kwargs) or not _is_here(values):
+        few = int(self._few)
+        if is_traced(args, kwargs) or not _is_here(values, few):
             return exact(*args, **kwargs)
         if min(np.ndim(leaf) for leaf in jax.tree.leaves(first)) > self._rank:
             return exact(*args, **kwargs)
         shape = np.shape(values)[: np.ndim(values) - self._axes]
         n = math.prod(shape)
         # One number, as searches and integrals ask for, or a length that is compiled.
-        alone = np.ndim(values) == 0
-        if alone or shape == (length_for(n),):
+        if np.ndim(values) == 0 or shape == (length_for(n),):
             return exact(*args, **kwargs)
         host: Any = np.asarray(values)
         of_one = host.shape[len(shape) :]
         flat = host.reshape(n, *of_one)
         # Rows on a device of their choice stay there.
         place = _device(values)
-        by_blocks = self._at_once < n <= _BLOCKS * self._at_once
-        size = self._at_once if by_blocks else length_for(n)
+        size = few if few < n <= _BLOCKS * few else length_for(n)
         parts = []
         for begin in range(0, max(n, 1), size):
             block = flat[begin : begin + size]
@@ -197,18 +196,15 @@ def _device(values: Any) -> Any:
     return next(iter(values.devices())) if chosen else None
 
 
-def _is_here(values: Any) -> bool:
-    """Whether the host reads values for nothing: they are few, or in its memory."""
+def _is_here(values: Any, few: int) -> bool:
+    """Whether the host may read values: they are few, or in its memory."""
     if not isinstance(values, jax.Array):
         return True
     devices = values.devices()
     if len(devices) > 1 or not values.is_fully_addressable:
         return False
-    return values.size <= _AT_HAND or next(iter(devices)).platform == "cpu"
-
-
-# Beyond, values on an accelerator stay there.
-_AT_HAND = 4096
+    # Many values on an accelerator stay there.
+    return values.size <= few or next(iter(devices)).platform == "cpu"
 
 
 def grid(n: int) -> int:

@@ -77,7 +77,7 @@ def test_ctrl_c_among_the_rows():
 
 
 def test_what_is_in_hand_is_returned():
-    """When Ctrl-C comes between two fits, and when the iterations are used up."""
+    """When Ctrl-C comes in one of the fits, and when the iterations are used up."""
     X, told = peaked(2, 1), []
     start = family(1).default_init(X)
     options: Any = OPTIONS | {"track_ll": True}
@@ -97,6 +97,27 @@ def test_what_is_in_hand_is_returned():
         np.testing.assert_allclose(cut.log_likelihood, reached, rtol=1e-12)
     values = [at.log_likelihood for at in told]
     assert (np.diff(values) >= -1e-12).all()
+
+
+def test_ctrl_c_between_two_fits(monkeypatch):
+    X, fits = peaked(4, 1), []
+    start = family(1).default_init(X)
+    moved = cusps._moved
+
+    def second_time(joint, row):
+        fits.append(row)
+        if len(fits) > len(cusps._PLACES):
+            raise KeyboardInterrupt
+        return moved(joint, row)
+
+    whole = start.fit(X, **OPTIONS)
+    monkeypatch.setattr(cusps, "_moved", second_time)
+    cut = start.fit(X, **OPTIONS)
+    assert cut.interrupted and 0 < int(cut.n_iter) < int(whole.n_iter)
+    monkeypatch.setattr(cusps, "_FITS", 0)
+    fits.clear()
+    alone = start.fit(X, **OPTIONS)
+    assert float(alone.log_likelihood) < float(cut.log_likelihood)
 
 
 def test_the_order_of_rows_does_not_matter():

@@ -251,7 +251,7 @@ class UnivariateMixture(BaseUnivariateDist):
     def cdf(self, X: Table) -> Float[np.ndarray, "*n"]:
         """``P(return <= x)`` for each ``x`` of ``X``, of any shape."""
         check_is_fitted(self)
-        return np.asarray(self.model_.cdf(X), float)
+        return np.asarray(self.model_.cdf(np.asarray(X, float)))[()]
 
     def ppf(self, X: Table) -> Float[np.ndarray, "*n"]:
         """The quantiles of probabilities ``X``, of any shape; NaN outside [0, 1].
@@ -261,7 +261,7 @@ class UnivariateMixture(BaseUnivariateDist):
         """
         check_is_fitted(self)
         law = self.model_ if np.size(X) <= _FEW else self.model_.quantile_table()
-        return np.asarray(law.ppf(X), float)
+        return np.asarray(law.ppf(np.asarray(X, float)))[()]
 
 
 def _options(law: MultivariateMixture | UnivariateMixture) -> dict[str, Any]:
