@@ -18,6 +18,7 @@ from jax import monitoring
 import normix
 from normix._cache import cache_folder
 from normix._compile import _rehearsed, grid, length_for
+from normix._inline import fori_loop, inlined, while_loop
 from normix.mixtures.model_steps import log_prob_of_rows
 from normix.mixtures.rows import BLOCK
 
@@ -225,6 +226,20 @@ def test_values_keep_their_device_and_their_empty_shape():
     assert LAW.cdf(np.zeros((2, 0))).shape == (2, 0)
     assert log_prob_of_rows(JOINT, np.zeros((3, 0, 2))).shape == (3, 0)
     assert log_prob_of_rows(JOINT, np.zeros(2)).shape == ()
+
+
+def test_programs_have_none_inside_and_keep_their_loops():
+    x = jnp.arange(3.0)
+
+    def about(x):
+        start = x.sum()
+        turned = fori_loop(0, 2, lambda k, s: jnp.where(s > k, s + 1, s), start)
+        return while_loop(lambda s: s < 9, lambda s: jnp.clip(s + 1, 0, 9), turned)
+
+    plain, flat = (str(jax.make_jaxpr(f)(x)) for f in (about, inlined(about)))
+    assert "jit[" in plain and "jit[" not in flat
+    assert "while[" in flat and "scan[" in flat
+    assert about(x) == inlined(about)(x) == jax.jit(inlined(about))(x) == 9
 
 
 def test_values_fill_up_to_few_lengths():

@@ -6,6 +6,7 @@ import graphlib
 import importlib
 import inspect
 import pkgutil
+import re
 import statistics
 import subprocess
 import sys
@@ -289,7 +290,18 @@ def test_the_base_class_knows_no_family():
                 continue  # for annotations
             below = ("normix.special", "normix._arrays", "normix._compile")
             below += ("normix.divergences", "normix._powers", "normix._solving")
+            below += ("normix._inline",)
             assert not name.startswith("normix") or within(name, below), name
+
+
+def test_loops_are_those_that_are_kept():
+    """Where programs are inlined, JAX would unroll its own."""
+    for path in ROOT.rglob("*.py"):
+        if path.name != "_inline.py":
+            found = re.search(
+                r"lax\.(while_loop|fori_loop|scan|map)\(", path.read_text("utf-8")
+            )
+            assert found is None, (path, found)
 
 
 def test_packages_only_re_export():

@@ -16,19 +16,32 @@ import jax.numpy as jnp
 import numpy as np
 
 from normix._arrays import is_traced
+from normix._inline import inlined
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # Options of XLA's compiler for the CPU. Of a program of many small operations nearly
 # all of the time goes into LLVM's optimisation of code that runs for a microsecond:
-# without it they compile in a quarter of the time.
-SMALL = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
+# without it they compile in a quarter of the time. XLA would cut every program into 32
+# parts for its threads; as programs compile side by side, that costs a quarter more.
+SMALL = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 # The older generator of code and a lower level of optimisation: for loops over some
 # hundred numbers, and for a few passes over rows, as fast, at half of the price.
-LOOPS = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+LOOPS = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_backend_optimization_level": 1,
+    "xla_cpu_parallel_codegen_split_count": 2,
+}
 # Arithmetic on rows: the newer generator makes it faster by a third.
-ROWS = {"xla_backend_optimization_level": 1}
+ROWS = {
+    "xla_backend_optimization_level": 1,
+    "xla_cpu_parallel_codegen_split_count": 2,
+}
 
 
 class _Thread(local):
@@ -89,8 +102,8 @@ class Compiled(Generic[P, R]):
     ):
         update_wrapper(self, function)
         self._options, self._few = options, few
-        self._jit = partial(jax.jit, function, static_argnames=static)
-        self._inner = self._jit()
+        self._inner = jax.jit(function, static_argnames=static)
+        self._jit = partial(jax.jit, inlined(function), static_argnames=static)
         self._outer: Any = None
         self._pending: list[Future] = []
 
@@ -138,6 +151,8 @@ class OfEach(Compiled[P, R]):
     ):
         super().__init__(function, static, options, few)
         self._axes, self._rank = axes, rank
+        # Of a single value all loops are short.
+        self._of_one = Compiled(function, static, SMALL, few)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         first, values, *others = cast(tuple[Any, ...], args)
@@ -149,6 +164,8 @@ class OfEach(Compiled[P, R]):
             return exact(*args, **kwargs)
         shape = np.shape(values)[: np.ndim(values) - self._axes]
         n = math.prod(shape)
+        if n == 1:
+            exact = self._of_one
         # One number, as searches and integrals ask for, or a length that is compiled.
         if np.ndim(values) == 0 or shape == (length_for(n),):
             return exact(*args, **kwargs)

@@ -8,15 +8,10 @@ from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from normix._arrays import is_traced
-
-
-@jax.jit
-def _probe(x: Array) -> Array:
-    return x
+from normix._inline import while_loop
 
 
 def eagerly(*values: object) -> AbstractContextManager:
@@ -26,7 +21,7 @@ def eagerly(*values: object) -> AbstractContextManager:
     done to them. Elsewhere it does nothing: within JAX's context every constant of a
     function that compiles would be a program of its own.
     """
-    if is_traced(values) or not is_traced(_probe(np.zeros(()))):
+    if is_traced(values) or not is_traced(jax.device_put(np.zeros(()))):
         return nullcontext()
     return jax.ensure_compile_time_eval()
 
@@ -52,7 +47,7 @@ def repeat(
     then the same functions make up a :func:`jax.lax.while_loop`.
     """
     if is_traced(state):
-        return lax.while_loop(lambda s: running(s.status), step, state)
+        return while_loop(lambda s: running(s.status), step, state)
     status: Any = np.asarray(state.status)
     while running(status):
         state = step(state)

@@ -58,7 +58,8 @@ def test_a_verdict_depends_on_the_law_alone(family, d, count):
     """The same outcome, and the same likelihood as far as digits go.
 
     In a limit these end at some 1e-5 nats, see normix.mixtures.limits; and where few
-    rows leave a flat ridge, or several maxima beside a pole, rounding chooses.
+    rows leave a flat ridge, or several maxima beside a pole, rounding chooses: of four
+    rows in two dimensions Σ all but vanishes in one of them.
     """
     cls = getattr(normix, family)
     rng = np.random.default_rng([FAMILIES.index(family), d])
@@ -86,10 +87,10 @@ def test_a_verdict_depends_on_the_law_alone(family, d, count):
         pairs.append(((once, value / n * len(twice)), fitted(start, twice)))
         for (one, value), (two, other) in pairs:
             verdicts.append(one.outcome == two.outcome)
-            if one.converged and two.converged:
+            if one.converged and two.converged and n > 4 * d:
                 all_of_them.append(abs(value - other))
                 if one.boundary is None and two.boundary is None and n > 20 * d:
                     plain.append(abs(value - other))
     assert np.mean(verdicts) > 0.95
-    assert (np.array(all_of_them) < 0.01).mean() > 0.9
+    assert (np.array(all_of_them) < 0.01).mean() > 0.95
     assert len(plain) < 10 or np.median(plain) < 1e-6

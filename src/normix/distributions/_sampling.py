@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from normix._inline import while_loop
 
 # Proposals a round: few enough to stay in cache.
 _ROUND = 1 << 16
@@ -96,7 +97,7 @@ def draw_log_gig(
     # Invalid parameters would never accept: they give NaN instead.
     valid = jnp.isfinite(left + right) & jnp.isfinite(omega_plus / rate)
     start = (key, jnp.full(n, jnp.nan, p.dtype), jnp.zeros((), jnp.result_type(int)))
-    _, u, _ = lax.while_loop(lambda s: (s[2] < n) & valid, refill, start)
+    _, u, _ = while_loop(lambda s: (s[2] < n) & valid, refill, start)
     log_y = jnp.log(omega_plus / rate) + u
     return jnp.where(negative, -log_y, log_y)
 

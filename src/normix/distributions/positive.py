@@ -17,7 +17,12 @@ from normix.exponential_family import ExponentialFamily
 from normix.special._cumulants import times
 from normix.special._mode import fall, log_height, mode, typical_value
 from normix.special.deviance import unit_deviance
-from normix.special.gig_tails import gig_log_density, gig_log_quantile, gig_log_tails
+from normix.special.gig_tails import (
+    Tails,
+    gig_log_density,
+    gig_log_quantile,
+    gig_log_tails,
+)
 
 if TYPE_CHECKING:
     from normix.distributions.generalized_inverse_gaussian import (
@@ -143,19 +148,19 @@ class PositiveFamily(ExponentialFamily):
         Relative accuracy holds for whichever of ``cdf`` and ``sf`` is smaller, down
         to the least positive number. Differentiable in ``x`` and the parameters.
         """
-        return jnp.exp(self.logcdf(x))
+        return _tails(self, as_float(x)).cdf
 
     def sf(self, x: ArrayLike) -> Real:
         """``P(X > x)``, elementwise in ``x``, without the cancellation of 1 - cdf."""
-        return jnp.exp(self.logsf(x))
+        return _tails(self, as_float(x)).sf
 
     def logcdf(self, x: ArrayLike) -> Real:
         """``log P(X <= x)``, elementwise in ``x``; finite where the cdf underflows."""
-        return _log_tails(self, as_float(x))[0]
+        return _tails(self, as_float(x)).logcdf
 
     def logsf(self, x: ArrayLike) -> Real:
         """``log P(X > x)``, elementwise in ``x``; finite where the sf underflows."""
-        return _log_tails(self, as_float(x))[1]
+        return _tails(self, as_float(x)).logsf
 
     def ppf(self, q: ArrayLike) -> Real:
         """The quantile: ``x`` with ``cdf(x) = q``, elementwise; NaN outside [0, 1].
@@ -246,8 +251,8 @@ def _raw_moments(law: PositiveFamily, k: Array) -> Array:
 
 
 @of_each()
-def _log_tails(law: PositiveFamily, x: Array):
-    return gig_log_tails(*law.gig_params(), x)
+def _tails(law: PositiveFamily, x: Array) -> Tails:
+    return Tails.of_logarithms(*gig_log_tails(*law.gig_params(), x))
 
 
 @of_each()

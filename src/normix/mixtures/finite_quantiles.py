@@ -17,6 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from normix._compile import grid
+from normix._inline import while_loop
 
 # Newton's steps; where they leave the bracket it is halved, of which a hundred halvings
 # leave nothing.
@@ -122,7 +123,7 @@ def traced_quantile(
 
     # No derivative goes through the loop: one more step of Newton's has it.
     begin = jnp.array(0), 0.5 * (low + high), low, high, jnp.array(False)
-    x = lax.stop_gradient(lax.while_loop(going, step, lax.stop_gradient(begin))[1])
+    x = lax.stop_gradient(while_loop(going, step, lax.stop_gradient(begin))[1])
     reached = tail(x)
     slope = lax.stop_gradient(jnp.exp(reached - law.log_prob(x)))
     return jnp.where(inside, x - sign * (reached - wanted) * slope, ends)

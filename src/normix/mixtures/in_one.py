@@ -14,6 +14,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from normix._arrays import is_traced
+from normix._inline import fori_loop
 from normix.mixtures.law import Frame, Swept
 from normix.mixtures.patterns import swept_one_by_one
 from normix.mixtures.posterior import joined, swept_rows
@@ -215,4 +216,4 @@ def _sum_of_chunks(statistics, at, X: Array, weights: Array | None, merge, chunk
     nothing = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(part, 0)
     )
-    return lax.fori_loop(0, count, body, nothing)
+    return fori_loop(0, count, body, nothing)

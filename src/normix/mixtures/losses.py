@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from normix._compile import of_each
+from normix._inline import while_loop
 from normix.distributions.quantile_table import of_smaller_tail
 from normix.mixtures.joint import JointNormalMixture
 from normix.special.mixture_tails import (
@@ -174,7 +174,7 @@ def _gain_expectile(level: Real, of: _Standard) -> Real:
         return new, moved.any(), k + 1
 
     start = mean + 0 * level, jnp.array(True), 0
-    return lax.while_loop(lambda s: s[1] & (s[2] < _MOST_STEPS), step, start)[0]
+    return while_loop(lambda s: s[1] & (s[2] < _MOST_STEPS), step, start)[0]
 
 
 @_gain_expectile.defjvp

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from normix._compile import ROWS, compiled
+from normix._inline import fori_loop, map_in_turn, scan
 from normix._passes import RowPasses
 from normix.mixtures.law import Frame, Law, Swept
 from normix.mixtures.posterior import (
@@ -149,7 +149,7 @@ def swept_one_by_one(
 
     start = jax.tree.map(jnp.zeros_like, frame.nothing(np.dtype(X.dtype)))
     start = start._replace(near=start.near.at[0].set(jnp.inf))
-    return lax.scan(group, start, parts)[0]
+    return scan(group, start, parts)[0]
 
 
 @compiled("frame", "backend", options=ROWS)
@@ -160,7 +160,7 @@ def _by_tiles(vector: Array, tiles: Tiles, total: Swept, frame: Frame, backend: 
         part = tiles.X[i], tiles.weights[i], tiles.masks[i]
         return joined(total, swept_tiles(law, *part, frame, backend))
 
-    return lax.fori_loop(0, tiles.used, group, total)
+    return fori_loop(0, tiles.used, group, total)
 
 
 @compiled("frame", options=ROWS)
@@ -174,7 +174,7 @@ def tiles_described(vector: Array, tiles: Tiles, frame: Frame) -> Described:
         density = jax.vmap(lambda *x: log_densities(law, *x))
         return density(at.gaps, found[0], at.parts), jnp.stack(found), own
 
-    every = lax.map(group, (tiles.X, tiles.weights, tiles.masks))
+    every = map_in_turn(group, (tiles.X, tiles.weights, tiles.masks))
     return Described(every[0], every[1], every[2][0])
 
 
@@ -194,7 +194,7 @@ def tiles_collected(
         at = _of_tiles(law, tiles.X[i], tiles.weights[i], tiles.masks[i])
         return joined(total, _summed(law, at, weights[i], by.found[i], by.own, frame))
 
-    return lax.fori_loop(0, tiles.used, group, total)
+    return fori_loop(0, tiles.used, group, total)
 
 
 class Patterned(Rows):

@@ -8,8 +8,9 @@ that the other holds, for ever (seen in jaxlib 0.10).
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float
+
+from normix._inline import fori_loop
 
 
 def swept(
@@ -35,4 +36,4 @@ def swept(
         return matrix, log_det + jnp.where(mask[j], jnp.log(pivot), 0.0)
 
     start = sigma, jnp.zeros((), sigma.dtype)
-    return lax.fori_loop(0, sigma.shape[0], step, start)
+    return fori_loop(0, sigma.shape[0], step, start)

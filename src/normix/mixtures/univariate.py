@@ -25,6 +25,7 @@ from normix.mixtures.losses import (
     standard,
 )
 from normix.mixtures.marginal import MarginalMixture
+from normix.special.gig_tails import Tails
 from normix.special.mixture_tails import mixture_log_quantile, mixture_log_tails
 
 Real = Float[Array, "..."]
@@ -122,19 +123,19 @@ class UnivariateNormalMixture(MarginalMixture):
         Relative accuracy holds for whichever of ``cdf`` and ``sf`` is smaller, down
         to the least positive number. Differentiable in ``x`` and the parameters.
         """
-        return jnp.exp(self.logcdf(x))
+        return _tails(self.joint, as_float(x)).cdf
 
     def sf(self, x: ArrayLike) -> Real:
         """``P(X > x)``, elementwise in ``x``, without the cancellation of 1 - cdf."""
-        return jnp.exp(self.logsf(x))
+        return _tails(self.joint, as_float(x)).sf
 
     def logcdf(self, x: ArrayLike) -> Real:
         """``log P(X <= x)``, elementwise in ``x``; finite where the cdf underflows."""
-        return _log_tails(self.joint, as_float(x))[0]
+        return _tails(self.joint, as_float(x)).logcdf
 
     def logsf(self, x: ArrayLike) -> Real:
         """``log P(X > x)``, elementwise in ``x``; finite where the sf underflows."""
-        return _log_tails(self.joint, as_float(x))[1]
+        return _tails(self.joint, as_float(x)).logsf
 
     def ppf(self, q: ArrayLike) -> Real:
         """The quantile: ``x`` with ``cdf(x) = q``, elementwise; NaN outside [0, 1].
@@ -261,9 +262,9 @@ def _log_prob(joint: JointNormalMixture, x: Array) -> Array:
 
 
 @of_each()
-def _log_tails(joint: JointNormalMixture, x: Array):
+def _tails(joint: JointNormalMixture, x: Array) -> Tails:
     law, mu, sd = standard(joint)
-    return mixture_log_tails(*law, (x - mu) / sd)
+    return Tails.of_logarithms(*mixture_log_tails(*law, (x - mu) / sd))
 
 
 _quantile = of_each()(quantile)

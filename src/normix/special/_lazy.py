@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool
 
+from normix._inline import traced_once
+
 Result = TypeVar("Result")
 
 
@@ -21,6 +23,7 @@ def compute_if_any(
     Apart from the work it saves, the branch keeps XLA from repeating ``compute``
     inside every consumer of its results, which doubles compilation time.
     """
+    compute = traced_once(compute)
     shapes = jax.eval_shape(compute, *args)
 
     def zeros(*_: Array) -> Result:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from normix._inline import while_loop
 from normix.special._mode import log_mode, log_mode_of_roots
 from normix.special._normal import rough_log_cdf_and_slope
 from normix.special.gig_tails import _largest
@@ -69,10 +70,11 @@ def _height_and_slopes(at: At):
 
 def front_of(B, x):
     """Where ``m`` is 0 and where it is 9: NaN if nowhere."""
-    product = jnp.where(x * jnp.sign(B) > 0, x * B, jnp.nan)
+    somewhere = (x * jnp.sign(B) > 0) | ((B == 0) & (x > 0))
+    product = jnp.where(somewhere, x * B, jnp.nan)
     root = 0.5 * (_FULL + jnp.sqrt(_FULL**2 + 4 * product))
-    full = jnp.log(root) - jnp.log(jnp.where(B > 0, x, -B))
-    return jnp.log(jnp.abs(x)) - jnp.log(jnp.abs(B)), jnp.where(B > 0, -2, 2) * full
+    full = jnp.log(root) - jnp.log(jnp.where(B >= 0, x, -B))
+    return jnp.log(jnp.abs(x)) - jnp.log(jnp.abs(B)), jnp.where(B >= 0, -2, 2) * full
 
 
 def mode_of(p, a, b, B, x, front):
@@ -86,7 +88,7 @@ def mode_of(p, a, b, B, x, front):
     roots = jnp.hypot(jnp.sqrt(a), B), jnp.hypot(jnp.sqrt(b), x)
     start = log_mode_of_roots(p, *roots)
     at = parts(p, a, b, B, x, start)
-    turned = jnp.where(B > 0, jnp.minimum(prior, front), jnp.maximum(prior, front))
+    turned = jnp.where(B >= 0, jnp.minimum(prior, front), jnp.maximum(prior, front))
     start = jnp.where(at.u - at.v < 0, start, jnp.where(front == front, turned, prior))
 
     def step(state):
@@ -110,7 +112,7 @@ def mode_of(p, a, b, B, x, front):
         return state[3] & (state[4] < _MOST_STEPS)
 
     ends = jnp.full_like(start, -jnp.inf), jnp.full_like(start, jnp.inf)
-    return lax.while_loop(unfinished, step, (start, *ends, jnp.array(True), 0))[0]
+    return while_loop(unfinished, step, (start, *ends, jnp.array(True), 0))[0]
 
 
 def width_of(at: At):
@@ -158,7 +160,7 @@ def _reaches(at: At):
 
     s = jnp.broadcast_to(start, (2, *start.shape))
     state = (s, jnp.zeros_like(s), jnp.full_like(s, jnp.inf), jnp.array(True), 0)
-    left, right = lax.while_loop(unfinished, step, state)[0]
+    left, right = while_loop(unfinished, step, state)[0]
     return -left, right
 
 

@@ -27,7 +27,10 @@ def _total(p, a, b):
 
 def log_mode(p: Real, a: Real, b: Real) -> Real:
     """The mode of ``log Y``, ``Y ~ GIG(p, a, b)``; also where a or b is 0."""
-    total = _total(p, a, b)
+    return _log_mode(_total(p, a, b), p, a, b)
+
+
+def _log_mode(total, p, a, b):
     far = jnp.where(p >= 0, jnp.log(total) - jnp.log(a), jnp.log(b) - jnp.log(total))
     # Of narrow laws the difference of two logarithms would lose the digits.
     z = jnp.sqrt(a) * jnp.sqrt(b)
@@ -58,7 +61,10 @@ def typical_value(p: Real, a: Real, b: Real) -> Real:
 
     A scale of Y in closed form, finite and positive also where its mean is infinite.
     """
-    total = _total(p, a, b)
+    return _mode_itself(_total(p, a, b), p, a, b)
+
+
+def _mode_itself(total, p, a, b):
     return jnp.where(p >= 0, total / jnp.where(p >= 0, a, 1.0), b / total)
 
 
@@ -78,7 +84,8 @@ def _change(m, primals, tangents):
 @jax.custom_jvp
 def mode(p: Real, a: Real, b: Real) -> tuple[Real, Real]:
     """The mode of ``log Y``, exponentiated, and itself; with slopes in the limits."""
-    return typical_value(p, a, b), log_mode(p, a, b)
+    total = _total(p, a, b)
+    return _mode_itself(total, p, a, b), _log_mode(total, p, a, b)
 
 
 @mode.defjvp
@@ -96,11 +103,10 @@ def log_height(p: Real, a: Real, b: Real, x: Real) -> Real:
     """
     m, log_m = mode(p, a, b)
     log_x = jnp.log(x)
-    return -_fall(p, a, b, (x - m) / m, (x - m) / x, log_x - log_m) - log_x
+    return -_fall(m, a, b, (x - m) / m, (x - m) / x, log_x - log_m) - log_x
 
 
-def _fall(p, a, b, above, below, log_q):
-    m, _ = mode(p, a, b)
+def _fall(m, a, b, above, below, log_q):
     right, left = unit_deviance(above, log_q), unit_deviance(-below, -log_q)
     return times(right, 0.5 * a * m) + times(left, 0.5 * b / m)
 
@@ -132,7 +138,7 @@ def fall(p: Real, a: Real, b: Real, t: Real) -> Real:
     near, gap = jnp.where(far, 0.0, u), y - m
     above = jnp.where(far, gap / m, jnp.expm1(near))
     below = jnp.where(far, gap / y, -jnp.expm1(-near))
-    return _fall(p, a, b, above, below, u)
+    return _fall(m, a, b, above, below, u)
 
 
 @fall.defjvp

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
+from normix._inline import fori_loop
 from normix.special._cumulants import Index, multi_indices
 
 Real = Float[Array, "..."]
@@ -124,7 +124,7 @@ def moments(
 
     zero = jnp.zeros_like(step)
     start = (jnp.ones_like(zero),) + (zero,) * (len(indices) - 1)
-    total, *rest = lax.fori_loop(0, pairs, body, (zero, zero, start), unroll=_UNROLL)[2]
+    total, *rest = fori_loop(0, pairs, body, (zero, zero, start), unroll=_UNROLL)[2]
     means = {indices[0]: jnp.ones_like(zero)}
     means |= {a: t / total for a, t in zip(indices[1:], rest, strict=True)}
     return step * total, means

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
+
+from normix._inline import fori_loop
 
 _TERMS = 10  # (z/2)^{2k}/k!^2 at z = 1 is below 1e-18 there
 # Γ(1 ± μ) = exp(E ± O): E = log(πμ/sin πμ)/2 and O/μ as polynomials in μ², which
@@ -67,7 +68,7 @@ def _horner(
 
 def _loop(first: int, last: int, body, state, unroll: bool):
     if not unroll:
-        return lax.fori_loop(first, last, lambda k, x: body(k * 1.0, x), state)
+        return fori_loop(first, last, lambda k, x: body(k * 1.0, x), state)
     for k in range(first, last):
         state = body(k, state)
     return state

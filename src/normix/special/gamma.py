@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
+from normix._inline import fori_loop
 from normix.special.bessel import as_floats
 
 _SHIFT = 10
@@ -86,7 +86,7 @@ def _inverse(g):
         value, slope = jax.jvp(log_minus_digamma, (alpha,), (alpha,))
         return log_alpha - (jnp.log(value) - jnp.log(g)) * value / slope
 
-    return jnp.exp(lax.fori_loop(0, 5, step, log_alpha))
+    return jnp.exp(fori_loop(0, 5, step, log_alpha))
 
 
 @_inverse.defjvp

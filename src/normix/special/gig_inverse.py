@@ -15,9 +15,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
+from normix._inline import map_in_turn, while_loop
 from normix.special._gig_inverse_host import host_solve
 from normix.special.gamma import inverse_log_minus_digamma, log_minus_digamma
 from normix.special.gig import gig_cumulants
@@ -125,7 +125,7 @@ def _newton(r0, c0, maxiter: int):
             x = jnp.concatenate([x, jnp.broadcast_to(x[-1:], (more, *x.shape[1:]))])
             return x.reshape(blocks, _BLOCK, *x.shape[1:])
 
-        found = lax.map(lambda x: jax.vmap(lane)(*x), (fold(r0), fold(c0)))
+        found = map_in_turn(lambda x: jax.vmap(lane)(*x), (fold(r0), fold(c0)))
         return found.reshape(blocks * _BLOCK, *found.shape[2:])[:n], True
 
     return solve(r0, c0)
@@ -189,7 +189,7 @@ def _newton_lane(r0, c0, maxiter: int):
     zero = jnp.zeros((), jnp.result_type(int))
     best = jnp.stack([alpha0 * jnp.tanh(s), log_z, jnp.zeros_like(s)])
     start = (zero, s, log_z, best, jnp.inf * jnp.ones_like(s), zero, jnp.array(True))
-    return lax.while_loop(running, step, start)[3]
+    return while_loop(running, step, start)[3]
 
 
 def _objective(x, targets):

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.scipy.special import gammaln
 from jaxtyping import Array, ArrayLike, Float
 
+from normix._inline import while_loop
 from normix.special._quadrature import moments, tilt
 from normix.special._series import log_kv_series
 from normix.special.bessel import as_floats, in_series_domain
@@ -166,7 +166,7 @@ def _solve(q, r) -> Real:
     log_z = jnp.where(jnp.isnan(log_z), 0.0, jnp.clip(log_z, lowest, high))
     zero = jnp.zeros((), jnp.result_type(int))
     start = (zero, log_z, jnp.full_like(r, -jnp.inf), high, log_z, at_edge)
-    log_v = lax.while_loop(running, step, start)[4]
+    log_v = while_loop(running, step, start)[4]
     return jnp.where(at_edge, -jnp.inf, log_v)
 
 

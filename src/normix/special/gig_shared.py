@@ -27,6 +27,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from normix._inline import fori_loop, map_in_turn, while_loop
 from normix.special.gig_sum import about_mode
 
 Real = Float[Array, "..."]
@@ -125,7 +126,7 @@ def _in_groups(q: Float[Array, "m k"], log_z: Float[Array, "m k"]):
     more = ((0, groups * _TABLES - m), (0, 0))
     parts = (jnp.pad(x, more, mode="edge") for x in (q, log_z))
     parts = tuple(x.reshape(groups, _TABLES, k) for x in parts)
-    values = lax.map(lambda part: _kernel(*part), parts)
+    values = map_in_turn(lambda part: _kernel(*part), parts)
     return jnp.moveaxis(values, 1, 0).reshape(3, groups * _TABLES, k)[:, :m]
 
 
@@ -183,7 +184,7 @@ def gig_table(query: Query) -> Table:
     )
     first, edge = jnp.zeros((), int), jnp.zeros((3, m, 2), dtype)
     start = first, low, top - low, jnp.array(True), edge, table
-    turns, _, _, _, beside, table = lax.while_loop(lambda s: s[3], turn, start)
+    turns, _, _, _, beside, table = while_loop(lambda s: s[3], turn, start)
 
     logs = jnp.log(prior_a), jnp.log(prior_b)
     prior_limit = prior_log_z < _floor(dtype)
@@ -252,7 +253,7 @@ def _interpolate(coefficients, blocks, x, right) -> Float[Array, "3 m n"]:
         return total
 
     start = jnp.zeros((coefficients.shape[1], *x.shape), x.dtype)
-    return lax.fori_loop(0, blocks, block, start)
+    return fori_loop(0, blocks, block, start)
 
 
 def gig_means_by_table(
@@ -278,7 +279,7 @@ def gig_means_by_table(
         return jnp.where(here, found, rows)
 
     blank = jnp.full((3, *b.shape), jnp.nan, b.dtype)
-    rows = lax.fori_loop(0, table.turns, turn, blank)
+    rows = fori_loop(0, table.turns, turn, blank)
     values = tuple(
         jnp.where(limit, x, y) for x, y in zip(table.limit, rows, strict=True)
     )

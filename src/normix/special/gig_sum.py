@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from normix._inline import fori_loop
 from normix.special._quadrature import sinh_minus
 
 Real = Float[Array, "..."]
@@ -118,7 +119,7 @@ def about_mode(q: Real, log_z: Real, *, all_moments: bool = False) -> AboutMode:
 
     zero = jnp.zeros_like(step)
     sums = (zero,) * (7 if all_moments else 3)
-    sums = lax.fori_loop(0, turns, body, (zero, zero, zero, sums))[3]
+    sums = fori_loop(0, turns, body, (zero, zero, zero, sums))[3]
     total, *rest = sums
     total = 1 + total
     return AboutMode(plus, jnp.log(step * total), *(x / total for x in rest))

@@ -16,11 +16,14 @@ as :math:`-\kappa s - \alpha(e^s - 1 - s) - \beta(e^{-s} - 1 + s)` with the slop
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
+from normix._inline import fori_loop, while_loop
 from normix.special._legendre import NODES, WEIGHTS
 from normix.special._mode import fall, log_mode, slope_of_fall
 from normix.special.bessel import as_floats
@@ -33,6 +36,19 @@ _DROP = 60.0
 # The integrand ends in a double exponential: this length of it has its own panel.
 _END = 8.0
 _MOST_STEPS = 60
+
+
+class Tails(NamedTuple):
+    """Probabilities on either side of a point, and their logarithms."""
+
+    cdf: Real
+    sf: Real
+    logcdf: Real
+    logsf: Real
+
+    @classmethod
+    def of_logarithms(cls, lower: Real, upper: Real) -> Tails:
+        return cls(jnp.exp(lower), jnp.exp(upper), lower, upper)
 
 
 def _right_end(drop, kappa, log_alpha, log_beta):
@@ -84,7 +100,7 @@ def _log_integral(kappa, half_a, t, alpha, beta):
         return total + weights[k] * both
 
     start = jnp.zeros_like(end)
-    return jnp.log(lax.fori_loop(0, len(NODES), body, start))
+    return jnp.log(fori_loop(0, len(NODES), body, start))
 
 
 def _proper_log_mass(p, a, b):
@@ -117,8 +133,10 @@ def _centre(p, a, b):
     """
     mode = log_mode(p, a, b)
     steep, flat = _steepness(p, a, b)
-    right = _right_end(1.0, 0.0, steep, flat)
-    left = _right_end(1.0, 0.0, flat, steep)
+    # Side by side: half of the graph to compile.
+    right, left = _right_end(
+        1.0, 0.0, jnp.stack([steep, flat]), jnp.stack([flat, steep])
+    )
     return mode + 0.5 * (right - left), mode
 
 
@@ -209,7 +227,7 @@ def _upper_quantile(log_q, p, a, b, mass):
         return state[1].any() & (state[2] < _MOST_STEPS)
 
     moving = jnp.ones(start.shape, bool)
-    return lax.while_loop(unfinished, newton, (start, moving, 0))[0]
+    return while_loop(unfinished, newton, (start, moving, 0))[0]
 
 
 @_upper_quantile.defjvp

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
+from normix._inline import fori_loop, while_loop
 from normix.special._legendre import NODES_32 as NODES
 from normix.special._legendre import WEIGHTS_32 as WEIGHTS
 from normix.special._mixture_panels import (
@@ -101,7 +102,7 @@ def _log_integral(at: At, kappa, panels, order: int = 0):
         return total + term(k, at)
 
     start = jnp.zeros_like(ends[0])
-    total = lax.fori_loop(0, 2 * n * len(ends), body, start)
+    total = fori_loop(0, 2 * n * len(ends), body, start)
     return jnp.log(total) - constant
 
 
@@ -230,7 +231,7 @@ def _log_lower_and_slope(p, a, b, B, mass, x):
 
 @jax.custom_jvp
 def _lower_quantile(log_q, p, a, b, B, mass, pivot, scale):
-    """The ``x`` below the pivot with ``log P(X <= x) = log_q``.
+    """The ``x`` with ``log P(X <= x) = log_q``, for ``log_q`` up to ``log(1/2)``.
 
     Newton's method for ``log(-log P)`` in ``v = asinh((pivot - x)/scale)``, between
     which the relation is about linear if the tail is normal or exponential. Bracketed,
@@ -238,14 +239,17 @@ def _lower_quantile(log_q, p, a, b, B, mass, pivot, scale):
     """
     target = jnp.log(-log_q)
     eps = jnp.finfo(target.dtype).eps
+    # Above the pivot rounding may have made a certainty of a probability.
+    highest = -jnp.finfo(target.dtype).tiny
 
     def v_of(x):
         return jnp.arcsinh((pivot - x) / scale)
 
     def step(state):
-        x, near, far, active, k = state
+        x, near, far, before, active, k = state
         v = v_of(x)
         log_cdf, hazard = _log_lower_and_slope(p, a, b, B, mass, x)
+        log_cdf = jnp.minimum(log_cdf, highest)
         miss = jnp.log(-log_cdf) - target
         # Where x overflows miss is NaN: too far.
         short = miss < 0
@@ -254,22 +258,26 @@ def _lower_quantile(log_q, p, a, b, B, mass, pivot, scale):
         # sinh(v + change) - sinh(v): rounding of v, where it is large, is no matter
         new = x - 2 * scale * jnp.cosh(v + 0.5 * change) * jnp.sinh(0.5 * change)
         # One more step squares the error.
-        last = (jnp.abs(miss) <= eps ** (2 / 3)) | (jnp.abs(change) <= eps * v)
+        last = (jnp.abs(miss) <= eps ** (2 / 3)) | (jnp.abs(change) <= eps * jnp.abs(v))
         last |= near - far <= 2 * eps * jnp.maximum(jnp.abs(x), jnp.abs(pivot))
-        good = (new < near) & (new > far) & (change <= v + 1)
+        good = (new < near) & (new > far) & (jnp.abs(change) <= jnp.abs(v) + 1)
         middle = 0.5 * (v_of(near) + v_of(far))
-        middle = pivot - scale * jnp.sinh(jnp.where(far > -jnp.inf, middle, 2 * v + 1))
+        beyond = 2 * v + jnp.where(short, 1, -1)
+        bounded = jnp.isfinite(near - far)
+        # About a cusp of the density Newton's method goes from side to side.
+        good &= ~(bounded & (jnp.abs(miss) > 0.5 * before))
+        middle = pivot - scale * jnp.sinh(jnp.where(bounded, middle, beyond))
         new = jnp.where(last, jnp.clip(new, far, near), jnp.where(good, new, middle))
-        return jnp.where(active, new, x), near, far, active & ~last, k + 1
+        new = jnp.where(active, new, x)
+        return new, near, far, jnp.abs(miss), active & ~last, k + 1
 
     def unfinished(state):
-        return state[3].any() & (state[4] < _MOST_STEPS)
+        return state[4].any() & (state[5] < _MOST_STEPS)
 
     start = pivot - scale + 0 * target
     active = jnp.full(start.shape, True)
-    near = jnp.broadcast_to(pivot, start.shape)
-    state = (start, near, jnp.full_like(start, -jnp.inf), active, 0)
-    return lax.while_loop(unfinished, step, state)[0]
+    most = jnp.full_like(start, jnp.inf)
+    return while_loop(unfinished, step, (start, most, -most, most, active, 0))[0]
 
 
 @_lower_quantile.defjvp
@@ -304,10 +312,8 @@ def mixture_log_quantile(
     valid = (log_q > -jnp.inf) & (log_q < 0) & jnp.isfinite(mass)
     log_q = jnp.where(valid, log_q, -1.0)
     pivot, scale = lax.stop_gradient(_pivot_and_scale(p, a, b, B))
-    log_half = lax.stop_gradient(_log_lower(p, a, b, B, mass, pivot))
-    log_half = jnp.where(upper, jnp.log1p(-jnp.exp(log_half)), log_half)
-    # The tail without the pivot is the one that is solved for.
-    beyond = log_q > log_half
+    # That of the two tails is solved for which has less than half.
+    beyond = log_q > -jnp.log(2.0)
     log_q = jnp.where(beyond, jnp.log(-jnp.expm1(log_q)), log_q)
     sign = jnp.where(beyond ^ upper, -1, 1)
     x = _lower_quantile(log_q, p, a, b, sign * B, mass, sign * pivot, scale)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from normix._compile import rehearse, small
+from normix._inline import while_loop
 from normix.fitting.em.acceptance import State, Status, begun, judged
 from normix.fitting.em.outcome import Outcome
 from normix.fitting.em.problem import Asked, Plan, Problem, posed
@@ -124,7 +124,7 @@ def traced(
 
     history = jnp.full((max_iter, 3), jnp.nan, vector.dtype)
     start = begun(vector, memory, plan.frame, plan.acceleration), history
-    state, history = lax.while_loop(
+    state, history = while_loop(
         lambda carry: _unfinished(carry[0].status, max_iter), body, start
     )
     return state, state.status, history

@@ -10,11 +10,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from normix._arrays import is_traced
 from normix._compile import grid, rehearse, small
+from normix._inline import scan
 from normix._loops import eagerly
 from normix.fitting.em.problem import Plan, Problem
 from normix.fitting.em.step import Memory, in_unit, mixing, updated
@@ -350,7 +350,7 @@ def run(
 
     if is_traced(running, X, order, problem):
         X = jnp.asarray(X)
-        running = lax.scan(lambda r, chosen: (one(r, chosen), None), running, order)[0]
+        running = scan(lambda r, chosen: (one(r, chosen), None), running, order)[0]
         return _reported(state, running, problem, plan, inner)
     with eagerly():
         order = iter(order)
