@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from normix._inline import while_loop
+from normix.special._hypot import hypot
 
 # Proposals a round: few enough to stay in cache.
 _ROUND = 1 << 16
@@ -62,7 +63,7 @@ def draw_log_gig(
     order = jnp.abs(p)
     rate = jnp.where(negative, b, a)
     z = jnp.sqrt(a) * jnp.sqrt(b)
-    omega_plus = jnp.hypot(order, z) + order
+    omega_plus = hypot(order, z) + order
     omega_minus = z * (z / omega_plus)
     (right, d_right), (left, d_left), drop = _tangents(omega_plus, omega_minus)
     top_right, top_left = right - 1 / d_right, left - 1 / d_left

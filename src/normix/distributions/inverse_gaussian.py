@@ -14,6 +14,7 @@ from normix._solving import as_vector
 from normix.distributions._sampling import draw_inverse_gaussian
 from normix.distributions.positive import PositiveFamily
 from normix.exponential_family import SolverOptions
+from normix.special._hypot import hypot
 from normix.special.gig import gig_log_mass, gig_log_partition, gig_means
 
 
@@ -69,7 +70,7 @@ class InverseGaussian(PositiveFamily):
     def _log_mass(p, a, b):
         # With K_{1/2}(z) = sqrt(π/(2z)) e^{-z}; the mode is z/(ω + 1/2) times the mean.
         z = jnp.sqrt(a) * jnp.sqrt(b)
-        beyond = 0.25 / (jnp.hypot(0.5, z) + z)  # ω - z
+        beyond = 0.25 / (hypot(0.5, z) + z)  # ω - z
         return 0.5 * jnp.log(2 * jnp.pi / z) + beyond - 0.5 * jnp.arcsinh(0.5 / z)
 
     @staticmethod
@@ -78,7 +79,7 @@ class InverseGaussian(PositiveFamily):
 
     def _means_about_mode(self):
         z = self.lam / self.mu
-        omega = jnp.hypot(0.5, z)
+        omega = hypot(0.5, z)
         beyond = 0.25 / (omega + z)
         # That of log X drops out: laws of one order.
         below, above = (0.5 - beyond) / (omega + 0.5), (0.5 + beyond) / z

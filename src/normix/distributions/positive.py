@@ -15,6 +15,7 @@ from normix._compile import of_each, of_few
 from normix.distributions.quantile_table import QuantileTable, of_smaller_tail
 from normix.exponential_family import ExponentialFamily
 from normix.special._cumulants import times
+from normix.special._hypot import hypot
 from normix.special._mode import fall, log_height, mode, typical_value
 from normix.special.deviance import unit_deviance
 from normix.special.gig_tails import (
@@ -133,7 +134,7 @@ class PositiveFamily(ExponentialFamily):
         """Where the density is highest; 0 where it decreases throughout."""
         p, a, b = self.gig_params()
         q = p - 1
-        root = jnp.hypot(q, jnp.sqrt(a) * jnp.sqrt(b))
+        root = hypot(q, jnp.sqrt(a) * jnp.sqrt(b))
         rising = q > 0
         # Two forms of the same root, each a sum of positive terms.
         above = (q + root) / jnp.where(rising, a, 1.0)

@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float
 from normix.mixtures.dispersion import InnerProducts, slope_along
 from normix.mixtures.law import Frame, Law, Swept
 from normix.mixtures.statistics import MixtureStatistics, PosteriorMeans
+from normix.special._hypot import hypot
 from normix.special._mode import fall, mode, typical_value
 from normix.special.gig import gig_log_mass, gig_means, gig_means_cpu
 from normix.special.gig_shared import (
@@ -121,7 +122,7 @@ def _beyond_mode(along, y, posterior, near, a) -> Array:
     # Elsewhere the parts of the quotient are larger than the difference.
     ahead = (rate * along > jnp.abs(p)) & (rate * along > near / along)
     t, rate, far = (jnp.where(ahead, x, 1.0) for x in (along, rate, far))
-    root = jnp.hypot(p, jnp.sqrt(rate) * jnp.sqrt(far))
+    root = hypot(p, jnp.sqrt(rate) * jnp.sqrt(far))
     total = root + rate * t
     rest = p * (p / total) + (rate / total) * near - (rate / total) * t * (a * t)
     return jnp.where(ahead, -(p + rest) / rate, along - y)

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array
 
 from normix._inline import while_loop
+from normix.special._hypot import hypot
 from normix.special._mode import log_mode, log_mode_of_roots
 from normix.special._normal import rough_log_cdf_and_slope
 from normix.special.gig_tails import _largest
@@ -85,7 +86,7 @@ def mode_of(p, a, b, B, x, front):
     """
     prior = log_mode(p, a, b)
     # log Φ(m) is about -m²/2 where m < 0: a GIG exponent like the prior's.
-    roots = jnp.hypot(jnp.sqrt(a), B), jnp.hypot(jnp.sqrt(b), x)
+    roots = hypot(jnp.sqrt(a), B), hypot(jnp.sqrt(b), x)
     start = log_mode_of_roots(p, *roots)
     at = parts(p, a, b, B, x, start)
     turned = jnp.where(B >= 0, jnp.minimum(prior, front), jnp.maximum(prior, front))

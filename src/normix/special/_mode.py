@@ -16,13 +16,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from normix.special._cumulants import times
+from normix.special._hypot import hypot
 from normix.special.deviance import unit_deviance
 
 Real = Float[Array, "..."]
 
 
 def _total(p, a, b):
-    return jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
+    return hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
 
 
 def log_mode(p: Real, a: Real, b: Real) -> Real:
@@ -46,7 +47,7 @@ def log_mode_of_roots(p: Real, root_a: Real, root_b: Real) -> Real:
     """The same from the roots of a and b, whose squares may overflow."""
     z = root_a * root_b
     small = z < jnp.abs(p)
-    total = jnp.hypot(p, jnp.where(small, z, 0.0)) + jnp.abs(p)
+    total = hypot(p, jnp.where(small, z, 0.0)) + jnp.abs(p)
     large = jnp.log(root_a) + jnp.log(root_b)
     large = large + jnp.arcsinh(jnp.abs(p) / jnp.where(small, jnp.inf, z))
     log_total = jnp.where(small, jnp.log(total), large)

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from normix._inline import fori_loop
 from normix.special._cumulants import Index, multi_indices
+from normix.special._hypot import hypot
 
 Real = Float[Array, "..."]
 # The even and the odd part of a function of u, from (u, cosh u - 1, sinh u).
@@ -56,7 +57,7 @@ def tilt(p: Real, z: Real, *, drop: float) -> Tilt:
     The closed-form limit bounds the true one from outside (it inverts a minorant of
     ``D``); ``D`` is convex, so two Newton steps move it inwards, never past.
     """
-    omega = jnp.hypot(p, z)
+    omega = hypot(p, z)
     omega_plus = omega + p
     omega_minus = z * (z / omega_plus)
     r = 2 * drop / omega_plus

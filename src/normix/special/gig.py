@@ -28,6 +28,7 @@ from normix.special._cumulants import (
     times,
 )
 from normix.special._gig_host import gig_host
+from normix.special._hypot import hypot
 from normix.special._lazy import compute_if_any
 from normix.special._mode import mode
 from normix.special._quadrature import moments, tilt
@@ -109,8 +110,8 @@ def _by_series(order: int, scaled: bool | str, needed, p, a, z) -> dict[Index, A
         for j, row in zip(range(m - order, order - m + 1), block, strict=True):
             tables[j].append(row)
     if scaled == CENTRED:  # the mode is that unit times w
-        w = 0.5 * (jnp.hypot(p, z) + p)
-        psi = tables[0][0] - p * jnp.log(w) + jnp.hypot(p, z)
+        w = 0.5 * (hypot(p, z) + p)
+        psi = tables[0][0] - p * jnp.log(w) + hypot(p, z)
     else:
         psi = tables[0][0] + p * log_unit
     if scaled is True:

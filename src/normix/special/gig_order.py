@@ -23,6 +23,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._inline import while_loop
+from normix.special._hypot import hypot
 from normix.special._quadrature import moments, tilt
 from normix.special._series import log_kv_series
 from normix.special.bessel import as_floats, in_series_domain
@@ -83,7 +84,7 @@ def _quadrature(q, log_z) -> tuple[Real, Real]:
 
 def _product_slope(q, z, v, u):
     """``d log(1 + w)/d log z`` at fixed ``q``, from ``u = 1/w``: negative."""
-    omega = jnp.hypot(q, z)
+    omega = hypot(q, z)
     near = 2 * (v + q) / (1 + u) - 2
     # u = omega - q^2/omega^2 - 1/(8 omega) + …
     bend = 1 + 0.125 / omega**2 + 2 * (q / omega) ** 2 / omega

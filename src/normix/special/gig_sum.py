@@ -23,6 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from normix._inline import fori_loop
+from normix.special._hypot import hypot
 from normix.special._quadrature import sinh_minus
 
 Real = Float[Array, "..."]
@@ -62,7 +63,7 @@ def about_mode(q: Real, log_z: Real, *, all_moments: bool = False) -> AboutMode:
     ``tiny**0.9``.
     """
     z = jnp.exp(log_z)
-    omega = jnp.hypot(q, z)
+    omega = hypot(q, z)
     plus = omega + q
     log_minus = 2 * log_z - jnp.log(plus)  # of a number that may underflow
     # Of many laws, common parts are computed once: left to itself, XLA repeats them in

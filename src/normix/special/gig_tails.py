@@ -24,6 +24,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from normix._inline import fori_loop, while_loop
+from normix.special._hypot import hypot
 from normix.special._legendre import NODES, WEIGHTS
 from normix.special._mode import fall, log_mode, slope_of_fall
 from normix.special.bessel import as_floats
@@ -142,7 +143,7 @@ def _centre(p, a, b):
 
 def _steepness(p, a, b):
     """Logarithms of the factors of the two terms of the fall from the mode."""
-    total = jnp.hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
+    total = hypot(p, jnp.sqrt(a) * jnp.sqrt(b)) + jnp.abs(p)
     steep = jnp.log(0.5 * total)
     # The product may underflow.
     flat = jnp.log(0.5 * a) + jnp.log(b) - jnp.log(total)
