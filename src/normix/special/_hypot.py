@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 
-def hypot(x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "..."]:
+def hypot(x: ArrayLike, y: ArrayLike) -> Float[Array, "..."]:
     """``sqrt(x² + y²)`` of finite numbers, whose squares may overflow or underflow.
 
     :func:`jax.numpy.hypot` without its cases for infinite ones, which are a half of it:
