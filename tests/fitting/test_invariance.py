@@ -63,7 +63,7 @@ def test_a_verdict_depends_on_the_law_alone(family, d, count):
     """
     cls = getattr(normix, family)
     rng = np.random.default_rng([FAMILIES.index(family), d])
-    plain, all_of_them, verdicts = [], [], []
+    plain, all_of_them, verdicts, of_few = [], [], [], []
     for _ in range(count):
         X = problem(rng, d)
         n = len(X)
@@ -86,11 +86,15 @@ def test_a_verdict_depends_on_the_law_alone(family, d, count):
         once, value = fitted(start, X, weights=weights)
         pairs.append(((once, value / n * len(twice)), fitted(start, twice)))
         for (one, value), (two, other) in pairs:
-            verdicts.append(one.outcome == two.outcome)
+            same = one.outcome == two.outcome
+            # Weights in another unit name the same limit.
+            same = same and (two is not others[3][0] or one.boundary == two.boundary)
+            (verdicts if n > 4 * d else of_few).append(same)
             if one.converged and two.converged and n > 4 * d:
                 all_of_them.append(abs(value - other))
                 if one.boundary is None and two.boundary is None and n > 20 * d:
                     plain.append(abs(value - other))
     assert np.mean(verdicts) > 0.95
+    assert np.mean(verdicts + of_few) > 0.85
     assert (np.array(all_of_them) < 0.01).mean() > 0.95
     assert len(plain) < 10 or np.median(plain) < 1e-6

@@ -35,8 +35,8 @@ def edge(
     if omega >= 0.5 * flattest(gig.dtype):
         return "normal"
     if omega >= _NEARLY_NORMAL and isinstance(rows, np.ndarray):
-        best, total = _normal(rows, weights)
-        if total * (float(at.log_likelihood) - best) <= _NO_BETTER:
+        # Of so many rows, whatever weights are counted in.
+        if n * (float(at.log_likelihood) - _normal(rows, weights)) <= _NO_BETTER:
             return "normal"
     # The likelihood of n rows differs from that of the limit by about n/s.
     if s >= min(0.5 * thinnest(gig.dtype), n / _NO_BETTER):
@@ -47,10 +47,9 @@ def edge(
     return "skew t" if has_order and a == 0 else None
 
 
-def _normal(rows: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
-    """The mean log-likelihood of the best normal law, and the weight of all rows."""
-    total = float(len(rows)) if weights is None else float(weights.sum())
+def _normal(rows: np.ndarray, weights: np.ndarray | None) -> float:
+    """The mean log-likelihood of the best normal law."""
     _, cov = mean_and_covariance(rows, weights)
     d = rows.shape[1]
     _, log_det = np.linalg.slogdet(np.asarray(cov, float))
-    return -0.5 * (d * (1 + math.log(2 * math.pi)) + float(log_det)), total
+    return -0.5 * (d * (1 + math.log(2 * math.pi)) + float(log_det))

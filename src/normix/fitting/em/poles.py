@@ -102,14 +102,14 @@ def ends_at_pole(
     See :func:`drawn_onto_rows`. Digits are lost on the way to a pole between rows that
     are few as well, on a line or a plane: where the law is so narrow beside the data,
     in some direction, that Σ has lost half of its digits. Or it ends before, where Σ
-    vanishes beside γγᵀ, which ``thin`` tells: a law that is at rest there is not narrow
-    beside its data as well.
+    all but vanishes beside γγᵀ, which ``thin`` tells: a law that is at rest there is
+    not narrow beside its data as well.
     """
     lost, rests = outcome == Outcome.DIVERGED, outcome in AT_REST
     half = float(np.finfo(fitted.mu.dtype).eps) ** 0.25
     if lost or (rests and thin):
         width = _narrowest(fitted, data, np.asarray(scale, float))
-        if width <= (half if lost else _WIDTH):
+        if width <= (_WIDTH if thin else half):
             return True
     about = data, fitted.mu, scale, share, weights
     return (lost or rests) and drawn_onto_rows(*about)
