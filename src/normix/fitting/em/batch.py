@@ -28,6 +28,7 @@ from normix.fitting.em.data import FitData, data_of
 from normix.fitting.em.drive import Iteration, driven, ended, rehearsed, traced
 from normix.fitting.em.edges import edge
 from normix.fitting.em.implicit import maximised
+from normix.fitting.em.nested import by_family_within, has_family_within
 from normix.fitting.em.options import ALGORITHMS, Options, bounded
 from normix.fitting.em.outcome import AT_REST, Outcome
 from normix.fitting.em.poles import ends_at_pole, largest_group
@@ -178,7 +179,9 @@ class BatchEMFitter(Options):
         Where a variance gamma model has a shape below ``(d + 1)/2``, its density has a
         cusp, and the likelihood a local maximum at every row nearby. A fit to rows in
         memory, without gaps, goes on from one to the next as long as it gains; not
-        under ``jit``. Its iterations are those of all these fits.
+        under ``jit``. A generalized hyperbolic model with a free order that ends in a
+        limit is fitted as a variance gamma model besides, and goes on from there if
+        that is better; as well. Iterations are those of all these fits.
 
         Works under ``jit`` and ``vmap``, where nothing is printed; and under ``grad``,
         ``jvp`` and ``vjp`` by ``X`` and ``weights``, as an implicit function at its
@@ -229,7 +232,8 @@ class BatchEMFitter(Options):
 
         def run(start: JointNormalMixture) -> EMResult:
             found = self._run(model, start, data, told)
-            return self._beside_cusps(found, model, data, told)
+            found = self._beside_cusps(found, model, data, told)
+            return self._by_family_within(found, start, model, data, told)
 
         if n_starts == 1:
             result = run(joint)
@@ -249,9 +253,9 @@ class BatchEMFitter(Options):
         rows = data.source
         # A rule may have another aim than the likelihood.
         free = self.held(like).mu is None and self.eta_update is None
-        if not isinstance(rows, np.ndarray) or data.missing_share > 0:
+        if not isinstance(rows, np.ndarray) or data.missing_share > 0 or not free:
             return found
-        if not (free and found.converged and has_cusp(found.model.joint)):
+        if not (found.converged and has_cusp(found.model.joint)):
             return found
 
         def again(start: JointNormalMixture, told, left: int) -> EMResult:
@@ -268,6 +272,21 @@ class BatchEMFitter(Options):
         about = rows, np.asarray(data.rows.scale), self.tol / data.n
         how = *about, self.max_iter, told
         return from_row_to_row(found, again, log_likelihood, *how)
+
+    def _by_family_within(self, found, start, like, data: FitData, told) -> EMResult:
+        """Where a free order ended in a limit, the best that leads there."""
+        free = self.held(like).p is None and self.eta_update is None
+        if data.source is None or not (free and has_family_within(found, start)):
+            return found
+
+        def again(joint: JointNormalMixture, told, left: int) -> EMResult:
+            shorter = dataclasses.replace(self, max_iter=left)
+            model = like._sibling(joint)
+            fit = shorter._run(model, joint, data, told)
+            return shorter._beside_cusps(fit, model, data, told)
+
+        least = self.tol / data.n
+        return by_family_within(found, start, again, least, self.max_iter, told)
 
     def _run(self, like: MarginalMixture, joint, data: FitData, told) -> EMResult:
         """One fit from one start."""
@@ -329,7 +348,7 @@ class BatchEMFitter(Options):
         at = at._replace(outcome=outcome, n_iter=int(at.n_iter), log_likelihood=value)
         mean = 1.0 if data.weights is None else float(data.weights.sum() / data.n)
         about = data.source, data.rows.scale, float(at.share) / mean, data.weights
-        thin = float(at.s) >= 0.5 * thinnest(fitted.mu.dtype)
+        thin = float(at.s) >= 0.1 * thinnest(fitted.mu.dtype)
         if ends_at_pole(outcome, fitted, *about, thin):
             at = at._replace(outcome=Outcome.UNBOUNDED)
         return at
@@ -349,10 +368,7 @@ class BatchEMFitter(Options):
         if data.source is not None and (has_pole or at.outcome == Outcome.UNBOUNDED):
             ties = largest_group(data.source, data.weights)
         kept = self.verbose >= 1 or self.track_ll
-        if isinstance(history, np.ndarray):
-            columns = [jax.device_put(column.copy()) for column in history.T]
-        else:
-            columns = [history[:, k] for k in range(3)]
+        columns = [jax.device_put(history[:, k]) for k in range(3)]
         ll, changes, criteria = columns if kept else (None,) * 3
         return EMResult(
             model=type(like)(fitted),

@@ -34,7 +34,7 @@ class EMResult(eqx.Module):
       neither ``verbose >= 1`` nor ``track_ll`` asked for it.
     - ``param_changes``: the parameter change of each iteration, or None.
     - ``n_iter``: iterations done: E-steps after the first; where a fit went on from row
-      to row, those of all its fits.
+      to row, or by way of a family within, those of all its fits.
     - ``converged``: whether no more than ``tol`` was to be gained; None for
       incremental fits, which make as many steps as they are asked for.
     - ``elapsed_time``: seconds, compilation included (NaN inside ``jit``).
