@@ -12,6 +12,9 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+import jax
+import numpy as np
+
 from normix.distributions import Gamma
 from normix.fitting.em.fits import Fits, Told
 from normix.fitting.em.outcome import Outcome
@@ -19,14 +22,16 @@ from normix.fitting.em.result import EMResult
 from normix.mixtures.generalized_hyperbolic import JointGeneralizedHyperbolic
 from normix.mixtures.joint import JointNormalMixture
 from normix.mixtures.variance_gamma import JointVarianceGamma
+from normix.special._gig_host import gig_host
 
 
 def has_family_within(found: EMResult, start: JointNormalMixture) -> bool:
     """Whether a fit from ``start`` ended in a limit that is not the normal law."""
     if not (isinstance(start, JointGeneralizedHyperbolic) and found.converged):
         return False
-    spread = float(start.subordinator.var())
-    return found.boundary not in (None, "normal") and 0 < spread < math.inf
+    if found.boundary in (None, "normal"):
+        return False
+    return 0 < _mean_and_variance(start)[1] < math.inf
 
 
 def by_family_within(
@@ -53,7 +58,9 @@ def by_family_within(
         if way.n_iter < max_iter:
             within = _variance_gamma_at(start)
             left = max_iter - way.n_iter
-            way.add(_as_larger(again(within, way.counting(told), left)))
+            fit = again(within, way.counting(told), left)
+            higher = float(fit.log_likelihood) > before
+            way.add(_as_larger(fit) if higher else fit)
         left = max_iter - way.n_iter
         better = float(way.best.log_likelihood) > before + least
         if left > 0 and better and not way.best.interrupted:
@@ -65,11 +72,24 @@ def by_family_within(
 
 def _variance_gamma_at(start: JointNormalMixture) -> JointVarianceGamma:
     """With the mean and variance of Y, and so the mean and covariance of X."""
-    law = start.subordinator
-    mean = law.mean()
-    alpha = mean * mean / law.var()
-    gamma = Gamma(alpha, alpha / mean)
+    mean, variance = _mean_and_variance(start)
+    shape = mean * mean / variance
+    dtype = start.mu.dtype
+    alpha, beta = (jax.device_put(np.array(x, dtype)) for x in (shape, shape / mean))
+    gamma = Gamma(alpha, beta)
     return JointVarianceGamma(start.mu, start.gamma, start.dispersion, gamma)
+
+
+def _mean_and_variance(start: JointNormalMixture) -> tuple[float, float]:
+    """Of Y, by SciPy, as nothing need be compiled for it; infinite where they are."""
+    p, a, b = (np.asarray(x, float) for x in start.subordinator.gig_params())
+    if a == 0 and p >= -2:
+        return math.inf, math.inf
+    mean = float(gig_host(p, a, b)[3])
+    if a == 0:
+        return mean, float(mean * mean / (-p - 2))
+    # By parts, E[Y²] = (2 (p + 1) E[Y] + b)/a.
+    return mean, float((2 * (p + 1) * mean + b) / a) - mean * mean
 
 
 def _as_larger(fit: EMResult) -> EMResult:
