@@ -53,9 +53,9 @@ def _inlining(on: bool) -> Iterator[None]:
 
 
 def _kept(loop: Callable[P, R]) -> Callable[P, R]:
-    """A loop of :mod:`jax.lax`, which JAX would unroll where nothing is under ``jit``.
+    """A loop of :mod:`jax.lax`, or a program, that stays one within :func:`inlined`.
 
-    That of the functions in it is inlined as before.
+    JAX would unroll the loop there. The functions that it calls are inlined.
     """
 
     @wraps(loop)
@@ -70,7 +70,10 @@ def _kept(loop: Callable[P, R]) -> Callable[P, R]:
 
 
 def traced_once(function: Callable[P, R]) -> Callable[P, R]:
-    """``function`` as a program of its own, for what is to be called more than once."""
+    """``function`` as a program of its own, also within :func:`inlined`.
+
+    For what is called more than once there: calls after the first are not traced.
+    """
     return _kept(jax.jit(inlined(function) if _thread.inlining else function))
 
 
