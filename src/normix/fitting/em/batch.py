@@ -181,7 +181,7 @@ class BatchEMFitter(Options):
         memory, without gaps, goes on from one to the next as long as it gains; not
         under ``jit``. A generalized hyperbolic model with a free order that ends in a
         limit is fitted as a variance gamma model besides, and goes on from there if
-        that is better; as well. Iterations are those of all these fits.
+        that is better; not under ``jit`` either. Iterations are those of all fits.
 
         Works under ``jit`` and ``vmap``, where nothing is printed; and under ``grad``,
         ``jvp`` and ``vjp`` by ``X`` and ``weights``, as an implicit function at its
